@@ -1,0 +1,39 @@
+"""Checks that every public function makes on its arrays; each message gives the numbers and the way out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def matrix(name: str, values: ArrayLike, *, rows: int | None = None, nan: bool = False) -> Floats:
+    """Return `values` as a 2-d float array, or raise a ValueError that says what is wrong with it."""
+    return _check(name, values, 2, "2-d", rows, nan)
+
+
+def vector(name: str, values: ArrayLike, *, rows: int | None = None) -> Floats:
+    """Return `values` as a 1-d float array, or raise a ValueError that says what is wrong with it."""
+    return _check(name, values, 1, "1-d", rows, False)
+
+
+def _check(name: str, values: ArrayLike, ndim: int, kind: str, rows: int | None, nan: bool) -> Floats:
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} holds complex numbers; the model is real, so pass its real part")
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as fault:
+        raise ValueError(f"{name} is not an array of numbers: {fault}") from fault
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must be {kind}, but its shape is {array.shape}; reshape it first")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} has no rows (shape {array.shape}); there must be one row per individual")
+    if rows is not None and array.shape[0] != rows:
+        raise ValueError(f"{name} has {array.shape[0]} rows, but there are {rows} individuals; the rows must match")
+    infinite = int(np.isinf(array).sum())
+    missing = 0 if nan else int(np.isnan(array).sum())
+    if infinite or missing:
+        advice = "remove or impute them" if nan else "drop those individuals before the kinship is decomposed"
+        raise ValueError(f"{name} holds {missing} NaN and {infinite} infinite values of {array.size}; {advice}")
+    return array

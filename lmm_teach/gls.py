@@ -1,0 +1,60 @@
+"""Solve the small normal equations of generalised least squares (chapter 4; conditioning in chapter 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from ._arrays import Floats
+
+EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Solution of C b = c.
+
+    Attributes
+    ----------
+    b : (d,) solution; of minimal length if C is singular
+    inverse : (d, d) inverse of C; the pseudo-inverse if C is singular
+    logdet : log-determinant of C; of its non-zero eigenvalues if C is singular
+    rank : number of eigenvalues that count as non-zero
+    """
+
+    b: Floats
+    inverse: Floats
+    logdet: float
+    rank: int
+
+
+def solve(C: Floats, c: Floats) -> Solution:
+    """Solve C b = c by Cholesky; by eigenvectors where C is numerically singular.
+
+    Parameters
+    ----------
+    C : (d, d) symmetric positive semi-definite matrix XᵀM⁻¹X
+    c : (d,) right-hand side XᵀM⁻¹y
+
+    Returns
+    -------
+    Solution
+
+    Notes
+    -----
+    Derived in :eq:`gls`. An eigenvalue counts as zero below d·eps of the largest: relative, so that the answer
+    does not depend on the units of X.
+    """
+    d = c.size
+    L, failed = dpotrf(C, lower=1)
+    pivots = L.diagonal() ** 2
+    # A pivot is what is left of C_jj after the columns before it; d·eps of it is rounding.
+    if not failed and (pivots > d * EPS * C.diagonal()).all():
+        return Solution(dpotrs(L, c, lower=1)[0], dpotrs(L, np.eye(d), lower=1)[0], float(np.log(pivots).sum()), d)
+    values, vectors = np.linalg.eigh(C)
+    keep = values > d * EPS * values[-1]
+    V, kept = vectors[:, keep], values[keep]
+    inverse = (V / kept) @ V.T
+    return Solution(inverse @ c, inverse, float(np.log(kept).sum()), int(keep.sum()))

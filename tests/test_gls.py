@@ -1,0 +1,33 @@
+"""`gls.solve` against explicit inverses, well and badly scaled, full and deficient rank."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmm_teach.gls import solve
+
+
+@settings(deadline=None, max_examples=50)
+@given(d=st.integers(1, 6), seed=st.integers(0, 10**6), scale=st.sampled_from([1e-8, 1.0, 1e8]))
+def test_full_rank(d, seed, scale):
+    X = scale * np.random.default_rng(seed).normal(size=(d + 20, d))
+    C, c = X.T @ X, X.T @ np.arange(d + 20.0)
+    got = solve(C, c)
+    np.testing.assert_allclose(got.b, np.linalg.solve(C, c), rtol=1e-9)
+    np.testing.assert_allclose(got.inverse @ C, np.eye(d), atol=1e-10)
+    assert got.logdet == pytest.approx(np.linalg.slogdet(C)[1], abs=1e-10)
+    assert got.rank == d
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e7])
+def test_deficient_rank_gives_the_shortest_solution(scale):
+    X = np.random.default_rng(3).normal(size=(30, 2))
+    X = scale * np.column_stack([X, X[:, 0] + X[:, 1]])
+    y = np.arange(30.0)
+    C, c = X.T @ X, X.T @ y
+    got = solve(C, c)
+    assert got.rank == 2
+    np.testing.assert_allclose(X @ got.b, X @ np.linalg.lstsq(X, y)[0], rtol=1e-8)
+    np.testing.assert_allclose(got.inverse, np.linalg.pinv(C, rcond=1e-12), rtol=1e-6)
+    assert got.logdet == pytest.approx(np.log(np.linalg.eigvalsh(C)[1:]).sum(), abs=1e-9)

@@ -1,0 +1,283 @@
+"""`likelihood` against brute force, closed forms and its own symmetries."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import null_space
+from scipy.optimize import minimize_scalar
+from scipy.stats import multivariate_normal
+
+import lmm_teach as lt
+from lmm_teach import dense
+
+
+def cohort(n, s, d, seed, h2=0.5):
+    """Random G (n, s), X (n, d) with intercept, y of which the SNPs explain about h2."""
+    rng = np.random.default_rng(seed)
+    G = lt.standardize(rng.normal(size=(n, s))) / np.sqrt(s)
+    X = np.column_stack([np.ones(n), rng.normal(size=(n, d - 1))])
+    noise = np.sqrt(1 - h2) * rng.normal(size=n)
+    return G, X, 3 + X @ rng.normal(size=d) + np.sqrt(h2) * G @ rng.normal(size=s) + noise
+
+
+FORMS = [{"h2": 0.0}, {"h2": 0.37}, {"h2": 0.999}, {"delta": 0.02}, {"delta": 40.0}, {"log_delta": -3.0}]
+forms = st.sampled_from([*FORMS, {"delta": np.inf}, {"log_delta": 2.5}])
+shapes = st.integers(5, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(3, 3 * n), st.integers(1, min(4, n - 2))))
+
+
+@settings(deadline=None, max_examples=200)
+@given(shape=shapes, seed=st.integers(0, 10**6), form=forms, reml=st.booleans(), by_snps=st.booleans())
+def test_every_form_agrees_with_the_dense_model(shape, seed, form, reml, by_snps):
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed)
+    spec = lt.decompose_snps(G) if by_snps else lt.decompose_kinship(G @ G.T)
+    fast = lt.LMM(spec, X, y).evaluate(reml=reml, **form)
+    slow = dense.evaluate(G @ G.T, X, y, reml=reml, **form)
+    assert fast.nll == pytest.approx(slow.nll, abs=1e-8)
+    np.testing.assert_allclose(fast.beta, slow.beta, atol=1e-7)
+    np.testing.assert_allclose(fast.beta_cov, slow.beta_cov, rtol=1e-7, atol=1e-9)
+    for name in ("sigma2_g", "sigma2_e", "h2", "delta"):
+        assert getattr(fast, name) == pytest.approx(getattr(slow, name), rel=1e-8)
+
+
+@settings(deadline=None, max_examples=50)
+@given(shape=shapes, seed=st.integers(0, 10**6), h2=st.sampled_from([0.0, 0.3, 0.9]))
+def test_the_dense_model_is_a_normal_density(shape, seed, h2):
+    """ML is the density of y at its best mean and scale, REML that of n - d contrasts."""
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed)
+    M = dense.covariance(G @ G.T, h2=h2)
+    ml = dense.evaluate(G @ G.T, X, y, h2=h2, reml=False)
+    V = (ml.sigma2_g + ml.sigma2_e) * M
+    assert ml.nll == pytest.approx(-multivariate_normal(X @ ml.beta, V).logpdf(y), abs=1e-8)
+    assert ml.nll == pytest.approx(dense.gaussian_nll(y, X @ ml.beta, V), abs=1e-8)
+    A = null_space(X.T)
+    reml = dense.evaluate(G @ G.T, X, y, h2=h2, reml=True)
+    V = (reml.sigma2_g + reml.sigma2_e) * M
+    assert reml.nll == pytest.approx(-multivariate_normal(np.zeros(n - d), A.T @ V @ A).logpdf(A.T @ y), abs=1e-8)
+
+
+def test_nothing_beats_the_profile():
+    """Moving β or the total variance away from the profile only makes the density smaller."""
+    G, X, y = cohort(20, 50, 2, 1)
+    e = dense.evaluate(G @ G.T, X, y, h2=0.4, reml=False)
+    V = (e.sigma2_g + e.sigma2_e) * dense.covariance(G @ G.T, h2=0.4)
+    for step in (-1e-3, 1e-3):
+        assert dense.gaussian_nll(y, X @ (e.beta + step), V) > e.nll
+        assert dense.gaussian_nll(y, X @ e.beta, V * (1 + step)) > e.nll
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), log_delta=st.floats(-4, 4))
+def test_slope_is_the_derivative(shape, seed, reml, log_delta):
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    h = 1e-4
+    ends = [m.evaluate(log_delta=log_delta + t, reml=reml).nll for t in (-2 * h, -h, h, 2 * h)]
+    difference = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * h)
+    assert m.slope([log_delta], reml=reml)[0] == pytest.approx(difference, abs=1e-7)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=shapes, seed=st.integers(0, 10**6), h2=st.sampled_from([0.0, 0.5, 0.9]))
+def test_fit_is_at_least_as_good_as_a_fine_search(shape, seed, h2):
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed, h2)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    f = m.fit(reml=True)
+    mean = m._S.sum() / n
+    fine = min(m.evaluate(log_delta=t, reml=True).nll for t in np.log(mean) + np.linspace(-10, 10, 1001))
+    assert f.nll <= fine + 1e-9
+    assert f.nll <= m.evaluate(h2=0, reml=True).nll
+    if f.boundary is None:
+        assert m.slope([np.log(f.delta)], reml=True)[0] == pytest.approx(0, abs=1e-8)
+    assert (f.boundary == "h2=0") == (f.h2 == 0.0)
+
+
+def test_balanced_anova_has_a_closed_form():
+    """Groups of two: the textbook's mean squares give δ, the variances and nLL (REML and ML)."""
+    y = np.array([1.0, 2, 4, 6, 8, 9])
+    m = lt.LMM(lt.decompose_kinship(np.kron(np.eye(3), np.ones((2, 2)))), np.ones((6, 1)), y)
+    f = m.fit(reml=True)
+    assert f.delta == pytest.approx(2 / 23.5, rel=1e-10)
+    assert (f.sigma2_g, f.sigma2_e) == pytest.approx((11.75, 1.0), rel=1e-10)
+    assert f.nll == pytest.approx(10.293365783574, abs=1e-9)
+    assert f.beta[0] == pytest.approx(5.0)
+    f = m.fit(reml=False)
+    assert f.delta == pytest.approx(2 / (49 / 3 - 1), rel=1e-10)
+    assert (f.sigma2_g, f.sigma2_e) == pytest.approx((23 / 3, 1.0), rel=1e-10)
+    assert f.nll == pytest.approx(12.703443213392, abs=1e-9)
+
+
+def spectrum_model(eigenvalues, eta):
+    """A model whose REML likelihood has the given spectrum λ and rotated residual η: X is a further axis."""
+    K = np.diag([*eigenvalues, 0.0])
+    X = np.zeros((len(eta) + 1, 1))
+    X[-1] = 1.0
+    return lt.LMM(lt.decompose_kinship(K), X, np.array([*eta, 2.0]))
+
+
+def test_two_levels_have_a_closed_form():
+    m = spectrum_model([4.0] * 20 + [1.0] * 30, [np.sqrt(30 / 20)] * 20 + [np.sqrt(12 / 30)] * 30)
+    f = m.fit(reml=True)
+    assert f.delta == pytest.approx(1 / 11, rel=1e-10)
+    assert m.slope([np.log(1 / 11)], reml=True)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_better_of_two_optima_is_returned():
+    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.5, 0.0])
+    f = m.fit(reml=True)
+    assert [-np.log(h2 / (1 - h2)) for h2, _ in f.optima] == pytest.approx([3.41, -3.14], abs=0.01)
+    assert np.log(f.delta) == pytest.approx(3.41, abs=0.01)
+    nll = [value for _, value in f.optima]
+    assert nll[1] - nll[0] == pytest.approx(20.11 - 18.93, abs=0.01)
+    assert f.boundary is None
+
+
+def test_both_ends_are_flagged():
+    eigenvalues = np.linspace(3, 0.5, 30)
+    falling = spectrum_model(eigenvalues, np.sqrt(1 / eigenvalues)).fit(reml=True)  # small λ, large η: no signal
+    assert (falling.boundary, falling.h2, falling.delta, falling.sigma2_g) == ("h2=0", 0.0, np.inf, 0.0)
+    rising = spectrum_model(eigenvalues, eigenvalues).fit(reml=True)  # η² grows faster than λ: no noise
+    assert rising.boundary == "h2=1"
+    assert rising.h2 > 0.9999
+    K = np.diag(eigenvalues)
+    exact = lt.LMM(lt.decompose_kinship(K), eigenvalues[:, None] ** 0.5 * np.cos(np.arange(30))[:, None],
+                   eigenvalues).fit(reml=True)  # fmt: skip
+    assert (exact.boundary, exact.h2, exact.delta, exact.sigma2_e) == ("h2=1", 1.0, 0.0, 0.0)
+
+
+def test_ml_without_bound_returns_the_optimum_inside():
+    """K1 = 0 and X = 1: nLL falls by ½ log 10 per decade as h² → 1, which is no estimate."""
+    G, X, y = cohort(60, 300, 1, 4)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    far = [m.evaluate(delta=delta, reml=False).nll for delta in (1e-10, 1e-11)]
+    assert far[0] - far[1] == pytest.approx(0.5 * np.log(10), abs=1e-6)
+    f = m.fit(reml=False)
+    assert f.boundary is None
+    inside = minimize_scalar(lambda t: m.evaluate(log_delta=t, reml=False).nll, bounds=(-3, 3), options={"xatol": 1e-9})
+    assert np.log(f.delta) == pytest.approx(inside.x, abs=1e-6)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_scale_laws(form, reml):
+    G, X, y = cohort(25, 60, 2, 5)
+    spec, n = lt.decompose_snps(G), 25
+    m = lt.LMM(spec, X, y)
+    N = n - 2 if reml else n
+    e = m.evaluate(reml=reml, **form)
+    scaled = lt.LMM(spec, X, 1000 * y).evaluate(reml=reml, **form)
+    assert scaled.nll == pytest.approx(e.nll + N * np.log(1000), abs=1e-9)
+    np.testing.assert_allclose(scaled.beta, 1000 * e.beta, rtol=1e-10)
+    other = lt.LMM(lt.decompose_snps(3 * G), X, y).evaluate(delta=9 * e.delta, reml=reml)
+    assert other.nll == pytest.approx(e.nll, abs=1e-9)
+    turned = lt.LMM(spec, X @ np.array([[1e3, 2.0], [0, 1e-3]]), y).evaluate(reml=reml, **form)
+    assert turned.nll == pytest.approx(e.nll, abs=1e-8)  # REML's log|XᵀX| is there for this
+    shifted = lt.LMM(spec, X, y + X @ np.array([1e6, -1e6])).evaluate(reml=reml, **form)
+    assert shifted.nll == pytest.approx(e.nll, abs=1e-6)
+    order = np.random.default_rng(0).permutation(n)
+    permuted = lt.LMM(lt.decompose_snps(G[order]), X[order], y[order]).evaluate(reml=reml, **form)
+    assert permuted.nll == pytest.approx(e.nll, abs=1e-9)
+
+
+def test_scaling_k_scales_the_fitted_delta():
+    G, X, y = cohort(40, 200, 2, 6)
+    f = lt.LMM(lt.decompose_snps(G), X, y).fit(reml=True)
+    big = lt.LMM(lt.decompose_snps(1e4 * G), X, y).fit(reml=True)
+    assert big.delta == pytest.approx(1e8 * f.delta, rel=1e-7)
+    assert big.nll == pytest.approx(f.nll, abs=1e-9)
+
+
+def test_identity_kernel_is_not_identifiable():
+    m = lt.LMM(lt.decompose_kinship(np.eye(10)), np.ones((10, 1)), np.arange(10.0))
+    values = [m.evaluate(h2=h2, reml=True).nll for h2 in (0, 0.3, 1)]
+    np.testing.assert_allclose(values, values[0])
+    with pytest.raises(ValueError, match="does not depend on h2"):
+        m.fit(reml=True)
+    with pytest.raises(ValueError, match="K is zero"):
+        lt.LMM(lt.decompose_kinship(np.zeros((10, 10))), np.ones((10, 1)), np.arange(10.0)).fit(reml=True)
+
+
+def test_collinear_columns_are_dropped_and_reported():
+    G, X, y = cohort(30, 80, 2, 7)
+    spec = lt.decompose_snps(G)
+    wide = lt.LMM(spec, np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], X[:, 0] - X[:, 1]]), y)
+    assert (wide.d, wide.dropped) == (2, (1, 3))
+    assert "dropped columns (1, 3)" in repr(wide)
+    for reml in (True, False):
+        a, b = wide.evaluate(h2=0.4, reml=reml), lt.LMM(spec, X, y).evaluate(h2=0.4, reml=reml)
+        assert a.nll == pytest.approx(b.nll, abs=1e-9)
+        np.testing.assert_allclose(a.beta[[0, 2]], b.beta)
+        assert np.isnan(a.beta[[1, 3]]).all()
+        np.testing.assert_allclose(a.beta_cov[np.ix_([0, 2], [0, 2])], b.beta_cov)
+        assert np.isnan(a.beta_cov[1]).all()
+
+
+def test_evaluation_after_rotation_allocates_nothing_of_size_n_by_n():
+    G, X, y = cohort(400, 500, 2, 8)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    m.evaluate(h2=0.5, reml=True)
+    tracemalloc.start()
+    m.evaluate(h2=0.5, reml=True)
+    evaluate = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert evaluate < 20 * 400 * 8  # twenty vectors of length n; one matrix is 400
+
+
+def test_inputs_are_not_changed():
+    G, X, y = cohort(10, 20, 2, 9)
+    spec = lt.decompose_snps(G)
+    before = [a.copy() for a in (spec.U, spec.S, X, y)]
+    lt.LMM(spec, X, y).fit(reml=True)
+    for a, b in zip((spec.U, spec.S, X, y), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+SPEC = lt.decompose_kinship(np.diag([2.0, 1.0, 0.5, 0.0]))
+ONE, Y = np.ones((4, 1)), np.array([1.0, 2, 4, 3])
+MODEL = lt.LMM(SPEC, ONE, Y)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lt.LMM(SPEC, np.ones(4), Y), r"X must be 2-d.*\(4,\)"),
+        (lambda: lt.LMM(SPEC, ONE, Y[:, None]), r"y must be 1-d.*\(4, 1\)"),
+        (lambda: lt.LMM(SPEC, np.ones((3, 1)), Y), "X has 3 rows, but there are 4"),
+        (lambda: lt.LMM(SPEC, ONE, Y[:3]), "y has 3 rows, but there are 4"),
+        (lambda: lt.LMM(SPEC, ONE, [1, 2, np.nan, np.inf]), "1 NaN and 1 infinite"),
+        (lambda: lt.LMM(SPEC, np.full((4, 1), np.nan), Y), "4 NaN"),
+        (lambda: lt.LMM(SPEC, np.eye(4), Y), "4 individuals and 4 independent covariates"),
+        (lambda: lt.LMM(SPEC, np.eye(4)[:, :3], Y), "fewer than 2 degrees"),
+        (lambda: lt.LMM(SPEC, np.zeros((4, 2)), Y), "no non-zero column"),
+        (lambda: lt.LMM(SPEC, np.zeros((4, 0)), Y), "no non-zero column"),
+        (lambda: lt.LMM(SPEC, ONE, np.full(4, 7.1)), "explains y exactly"),
+        (lambda: lt.LMM(SPEC, ONE, np.zeros(4)), "explains y exactly"),
+        (lambda: MODEL.evaluate(reml=True), "exactly one of h2, delta and log_delta; got none"),
+        (lambda: MODEL.evaluate(h2=0.5, delta=1.0, reml=True), "got h2, delta"),
+        (lambda: MODEL.evaluate(h2=1.2, reml=True), "h2 = 1.2 must be between 0 and 1"),
+        (lambda: MODEL.evaluate(h2=-0.1, reml=True), "h2 = -0.1 must be between"),
+        (lambda: MODEL.evaluate(h2=np.nan, reml=True), "h2 = nan"),
+        (lambda: MODEL.evaluate(delta=-1.0, reml=True), "delta = -1.0 must be 0 or more"),
+        (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan"),
+        (lambda: MODEL.evaluate(h2=1.0, reml=True), "rank is 3 with 4 individuals"),
+        (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
+        (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
+        (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_reml_has_no_default():
+    with pytest.raises(TypeError, match="reml"):
+        MODEL.evaluate(h2=0.5)
+    with pytest.raises(TypeError, match="reml"):
+        MODEL.fit()

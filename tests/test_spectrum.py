@@ -1,0 +1,115 @@
+"""`spectrum`: whatever the route, U diag(S) Uᵀ must be K."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lmm_teach as lt
+
+
+def snps(n, s, seed=0):
+    rng = np.random.default_rng(seed)
+    return lt.standardize(rng.normal(size=(n, s))) / np.sqrt(s)
+
+
+def assert_decomposes(spec, K, rank):
+    scale = np.abs(K).max()
+    np.testing.assert_allclose((spec.U * spec.S) @ spec.U.T, K, atol=1e-12 * scale)
+    np.testing.assert_allclose(spec.U.T @ spec.U, np.eye(spec.k), atol=1e-12)
+    assert spec.k == rank
+    assert (spec.S > 0).all()
+    assert (np.diff(spec.S) <= 0).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(n=st.integers(2, 25), s=st.integers(1, 60), seed=st.integers(0, 10**6), scale=st.sampled_from([1e-6, 1, 1e6]))
+def test_snps_and_kinship_give_the_same_matrix(n, s, seed, scale):
+    G = scale * snps(n, s, seed)
+    rank = min(n - 1, s)  # centred columns cannot reach the direction of the ones
+    assert_decomposes(lt.decompose_snps(G), G @ G.T, rank)
+    assert_decomposes(lt.decompose_kinship(G @ G.T), G @ G.T, rank)
+
+
+@pytest.mark.parametrize("s", [3, 19, 20, 21, 60])
+def test_rank_at_the_seams(s):
+    """k < n, k = n - 1 after centring by either route."""
+    G = snps(20, s)
+    assert_decomposes(lt.decompose_snps(G), G @ G.T, min(19, s))
+
+
+def test_full_rank_without_centring():
+    G = np.random.default_rng(2).normal(size=(12, 30))
+    assert_decomposes(lt.decompose_snps(G), G @ G.T, 12)
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_duplicate_snps_add_no_rank(copies):
+    G = snps(20, 6)
+    assert_decomposes(lt.decompose_snps(np.hstack([G] * copies)), copies * G @ G.T, 6)
+
+
+def test_zero_columns_and_a_zero_matrix():
+    G = snps(10, 4)
+    assert_decomposes(lt.decompose_snps(np.hstack([G, np.zeros((10, 2))])), G @ G.T, 4)
+    assert lt.decompose_snps(np.zeros((10, 2))).k == 0
+    assert lt.decompose_snps(np.zeros((10, 0))).k == 0
+    assert lt.decompose_kinship(np.zeros((10, 10))).k == 0
+
+
+@pytest.mark.parametrize("a2", [0, 0.3, 1])
+@pytest.mark.parametrize(("s0", "s1"), [(4, 5), (30, 3), (30, 40)])
+def test_mixing(a2, s0, s1):
+    G0, G1 = snps(20, s0, 1), snps(20, s1, 2)
+    K = (1 - a2) * G0 @ G0.T + a2 * G1 @ G1.T
+    by_snps = lt.decompose_snps(G0, G1, a2)
+    by_kinship = lt.decompose_kinship(G0 @ G0.T, G1 @ G1.T, a2)
+    assert_decomposes(by_snps, K, np.linalg.matrix_rank(K))
+    assert_decomposes(by_kinship, K, by_snps.k)
+
+
+def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
+    G = snps(15, 40)
+    K = G @ G.T
+    u = np.ones(15) / np.sqrt(15)
+    spec = lt.decompose_kinship(K - 1e-9 * np.outer(u, u))  # the null direction of K pushed below zero
+    assert spec.clipped == pytest.approx(-1e-9, rel=1e-3)
+    assert spec.k == 14
+    assert "clipped -1.0e-09" in repr(spec)
+    with pytest.raises(ValueError, match=r"1 of 15 eigenvalues are negative, the smallest -0\.1 "):
+        lt.decompose_kinship(K - 0.1 * np.outer(u, u))
+    with pytest.raises(ValueError, match="not positive semi-definite: 15 of 15"):
+        lt.decompose_kinship(-np.eye(15))
+
+
+def test_inputs_are_not_changed():
+    K0, K1 = np.eye(4) * 2, np.ones((4, 4))
+    before = K0.copy(), K1.copy()
+    lt.decompose_kinship(K0, K1, 0.5)
+    np.testing.assert_array_equal(K0, before[0])
+    np.testing.assert_array_equal(K1, before[1])
+
+
+BENT = np.eye(3) + np.array([[0, 1e-3, 0], [0, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lt.decompose_kinship(np.ones((3, 2))), r"square.*\(3, 2\)"),
+        (lambda: lt.decompose_kinship(BENT), r"not symmetric.*0\.001"),
+        (lambda: lt.decompose_kinship(np.full((2, 2), np.nan)), "4 NaN"),
+        (lambda: lt.decompose_kinship(np.eye(3), np.eye(4), 0.5), r"\(3, 3\) and K1 is \(4, 4\)"),
+        (lambda: lt.decompose_kinship(np.eye(3), None, 0.5), "K1 was not passed"),
+        (lambda: lt.decompose_kinship(np.eye(3), np.eye(3), 1.5), r"a2 = 1.5 is not between"),
+        (lambda: lt.decompose_kinship(np.eye(3), np.eye(3), np.nan), "a2 = nan"),
+        (lambda: lt.decompose_snps(np.eye(3), np.eye(4), 0.5), "4 rows, but there are 3"),
+        (lambda: lt.decompose_snps(np.eye(3), None, 0.2), "G1 was not passed"),
+        (lambda: lt.decompose_snps(np.eye(3), np.eye(3), -0.1), "a2 = -0.1"),
+        (lambda: lt.decompose_snps(np.array([[1.0, np.inf]])), "1 infinite"),
+        (lambda: lt.decompose_snps(np.zeros(3)), "2-d"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
