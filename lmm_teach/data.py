@@ -1,0 +1,211 @@
+"""Real data: the HS1940 mice, found or fetched, and checked before they are used (chapter 19).
+
+``python -m lmm_teach.data`` fills the cache and says where it is.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ._arrays import Floats
+from .plink import Plink, read_plink
+
+#: SHA-256 of the uncompressed files, the same in Debian's gemma-doc and in GEMMA's repository.
+HS1940_SHA256 = {
+    "mouse_hs1940.bed": "82ae9049806a896b12547fe892a85465949005bca8f7e855fdb2b0ea558936d2",
+    "mouse_hs1940.bim": "86d28fb5bda51b33972366218f5ad834de937ce55e444fb1a682e77e3adc9cf1",
+    "mouse_hs1940.fam": "8b23d60fd5f25a004b3725f6f0c66001b3ddc8a58aca07525b005529b0e1f54c",
+    "mouse_hs1940.pheno.txt": "60ced3ddb4ad6e158d858c77d309bfcd4966e27f38878da36b4547f8da28fb64",
+}
+#: Columns of the phenotype file: CD8, a split of it into halves with their signs (1 if positive), and MCH.
+HS1940_PHENOTYPES = ("CD8", "CD8_half1", "CD8_half2", "CD8_half1_sign", "CD8_half2_sign", "MCH")
+GEMMA_DOC = Path("/usr/share/doc/gemma/example")
+GEMMA_URL = (
+    "https://raw.githubusercontent.com/genetics-statistics/GEMMA/"
+    "ce5e778cc36c40a2fa82f3dafe66403bb0e3a185/example"
+)
+# A source: its name for messages, and a function from a file's name to its uncompressed bytes.
+Source = tuple[str, Callable[[str], bytes]]
+
+
+@dataclass(frozen=True)
+class HS1940:
+    """Where the files of the 1,940 heterogeneous-stock mice are; every one has passed its SHA-256.
+
+    Attributes
+    ----------
+    folder : the folder that holds the files named in `HS1940_SHA256`
+    """
+
+    folder: Path
+
+    def genotypes(self) -> Plink:
+        """Read the 12,226 SNPs (190 MB as floats; needs bed-reader)."""
+        return read_plink(self.folder / "mouse_hs1940")
+
+    def phenotypes(self) -> dict[str, Floats]:
+        """Read the six columns of `HS1940_PHENOTYPES`, (1940,) each, standardised units, NaN where missing."""
+        table = np.genfromtxt(self.folder / "mouse_hs1940.pheno.txt", missing_values="NA")
+        return dict(zip(HS1940_PHENOTYPES, table.T.copy(), strict=True))
+
+
+def hs1940() -> HS1940:
+    """Find the HS1940 mice: in the cache, in Debian's gemma-doc, or in GEMMA's repository.
+
+    The cache is the folder ``LMM_TEACH_DATA`` names, else ``lmm_teach`` in the user's cache folder. A file that
+    fails its SHA-256 is never used; it is fetched again and replaced in one step.
+
+    Raises
+    ------
+    FileNotFoundError
+        if no source has the data; the message names each source's fault and every way out
+    """
+    return _find(
+        cache_folder(),
+        (
+            ("Debian's gemma-doc", lambda name: _read(GEMMA_DOC, name)),
+            ("GEMMA's repository", lambda name: _download(GEMMA_URL, name)),
+        ),
+    )
+
+
+def cache_folder() -> Path:
+    """Name the folder that holds the data: ``LMM_TEACH_DATA``, else the user's cache folder of the system."""
+    if chosen := os.environ.get("LMM_TEACH_DATA"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lmm_teach"
+
+
+def _find(cache: Path, sources: Iterable[Source]) -> HS1940:
+    """Return the cache once every file in it is right, taking from each source in turn what is missing."""
+    faults = [
+        f"the cache {cache}: " + "; ".join(f"{name} is {_state(cache / name)}" for name in _wanting(cache))
+    ]
+    for label, read in sources:
+        try:
+            for name in _wanting(cache):
+                content = read(name)
+                if (found := hashlib.sha256(content).hexdigest()) != HS1940_SHA256[name]:
+                    raise ValueError(
+                        f"{name} has {len(content)} bytes and SHA-256 {found[:12]}…, "
+                        f"expected {HS1940_SHA256[name][:12]}…"
+                    )
+                _write(cache / name, content)
+        except (OSError, EOFError, zlib.error, ValueError, ImportError, subprocess.SubprocessError) as fault:
+            faults.append(f"{label}: {fault}")
+    if _wanting(cache):
+        raise FileNotFoundError(
+            "\n".join(
+                (
+                    "the HS1940 mice were not found. Tried:",
+                    *(f"  - {fault}" for fault in faults),
+                    "Ways out, any one:",
+                    "  - python -m lmm_teach.data  (on Debian or Ubuntu it needs no root and no GitHub)",
+                    "  - apt install gemma-doc",
+                    f"  - copy the files of {GEMMA_URL} into {cache}",
+                    "  - set LMM_TEACH_DATA to a folder that holds " + ", ".join(HS1940_SHA256),
+                )
+            )
+        )
+    return HS1940(cache)
+
+
+def _wanting(cache: Path) -> list[str]:
+    return [name for name in HS1940_SHA256 if _state(cache / name) != "right"]
+
+
+def _state(path: Path) -> str:
+    if not path.is_file():
+        return "not there"
+    right = hashlib.sha256(path.read_bytes()).hexdigest() == HS1940_SHA256[path.name]
+    return "right" if right else "damaged (its SHA-256 is wrong)"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put the whole file in place in one step, so that no other process ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    packed = folder / f"{name}.gz"
+    return gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / name).read_bytes()
+
+
+def _download(url: str, name: str) -> bytes:
+    import pooch
+
+    content = io.BytesIO()
+    # 2 s to connect, tried at each of the server's four addresses, so that a blocked network costs 8 s at most.
+    pooch.HTTPDownloader(timeout=(2, 8), chunk_size=1 << 16)(f"{url}/{name}", content, None)
+    return content.getvalue()
+
+
+def _apt(folder: Path) -> Path:
+    """Fetch and unpack Debian's gemma-doc as an ordinary user, without installing it; return its examples."""
+    own = [
+        f"-oDir::State::Lists={folder}/lists",
+        f"-oDir::Cache={folder}/cache",
+        "-oAcquire::Languages=none",
+        "-oAcquire::http::Timeout=10",
+        "-oAcquire::Retries=1",
+    ]
+    for state in ("lists/partial", "cache/archives/partial"):
+        (folder / state).mkdir(parents=True)
+
+    def run(*command: str, check: bool = True) -> None:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        if check and done.returncode:
+            raise OSError(f"{' '.join(command[:1] + command[-2:])} failed: {done.stderr.strip()[-300:]}")
+
+    run("apt-get", *own, "update", check=False)  # one unreachable archive of several is no reason to stop
+    run("apt-get", *own, "download", "gemma-doc")
+    run("dpkg-deb", "-x", *(package.name for package in folder.glob("gemma-doc_*.deb")), "unpacked")
+    return folder / "unpacked" / GEMMA_DOC.relative_to("/")
+
+
+def main() -> None:
+    """Fill the cache, through apt-get when nothing else worked, and print where the data is."""
+    try:
+        found = hs1940()
+    except FileNotFoundError as fault:
+        if shutil.which("apt-get") is None:
+            raise SystemExit(str(fault)) from None
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                examples = _apt(Path(folder))
+                found = _find(
+                    cache_folder(), (("apt-get download gemma-doc", lambda name: _read(examples, name)),)
+                )
+            except (OSError, subprocess.SubprocessError) as second:
+                raise SystemExit(f"{fault}\napt-get did not help: {second}") from None
+    print(f"HS1940: {found.folder}")
+
+
+if __name__ == "__main__":
+    main()

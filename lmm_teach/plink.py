@@ -1,0 +1,196 @@
+"""Genotype files: read a PLINK data set, and choose who and what is analysed by GEMMA's rules (chapter 19)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._arrays import Floats, matrix
+from .kinship import kinship, standardize, summarize_snps
+
+
+@dataclass(frozen=True)
+class Plink:
+    """A PLINK 1 data set: n individuals, s SNPs.
+
+    Attributes
+    ----------
+    G : (n, s) number of copies of allele A1 (0, 1 or 2), NaN where missing
+    individual, family, father, mother : (n,) identifiers as in the .fam file, "0" for an unknown parent
+    snp, chrom : (s,) identifiers as in the .bim file; chromosomes are text, because X is one
+    position : (s,) in base pairs
+    a1, a2 : (s,) alleles; A1, the fifth column of the .bim file, is the one counted in G
+    """
+
+    G: Floats
+    individual: NDArray[np.str_]
+    family: NDArray[np.str_]
+    father: NDArray[np.str_]
+    mother: NDArray[np.str_]
+    snp: NDArray[np.str_]
+    chrom: NDArray[np.str_]
+    position: NDArray[np.int64]
+    a1: NDArray[np.str_]
+    a2: NDArray[np.str_]
+
+    @property
+    def sibship(self) -> NDArray[np.int64]:
+        """(n,) number of the pair of parents: equal for full siblings, unique where a parent is unknown."""
+        known = (self.father != "0") & (self.mother != "0")
+        pairs = [
+            f"{f}\t{m}" if k else f"\t{i}"
+            for i, (f, m, k) in enumerate(zip(self.father, self.mother, known, strict=True))
+        ]
+        return np.unique(pairs, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What is left of n individuals and s SNPs, and its kinship.
+
+    Attributes
+    ----------
+    individuals : (n,) True for the m individuals with a phenotype
+    snps : (s,) True for the SNPs that passed the filters
+    K : (m, m) kinship
+    y : (m,) their phenotype
+    """
+
+    individuals: NDArray[np.bool_]
+    snps: NDArray[np.bool_]
+    K: Floats
+    y: Floats
+
+
+def read_plink(prefix: str | os.PathLike[str]) -> Plink:
+    """Read ``prefix.bed``, ``prefix.bim`` and ``prefix.fam``; CRLF line ends are welcome.
+
+    Parameters
+    ----------
+    prefix : path without the ending; G counts allele A1 (fifth column of the .bim file), as PLINK and GEMMA do
+
+    Raises
+    ------
+    ValueError
+        if a file is malformed, or the .bed file's size does not match the rows of the two others
+    ImportError
+        if bed-reader is not installed
+    """
+    bed, bim, fam = (Path(f"{os.fspath(prefix)}.{end}") for end in ("bed", "bim", "fam"))
+    # .fam files may carry more phenotypes than PLINK's one (HS1940's does); .bim files have six columns.
+    snp, person = _columns(bim, 6, exactly=True), _columns(fam, 5, exactly=False)
+    n, s = person.shape[1], snp.shape[1]
+    size, expected = bed.stat().st_size, 3 + (n + 3) // 4 * s
+    with bed.open("rb") as file:
+        start = file.read(3)
+    if start != b"\x6c\x1b\x01":
+        raise ValueError(
+            f"{bed} starts with {start.hex(' ')}, not 6c 1b 01: not a PLINK 1 file in SNP-major order"
+        )
+    if size != expected:
+        raise ValueError(
+            f"{bed} has {size} bytes, but {n} individuals in {fam.name} and {s} SNPs in {bim.name} "
+            f"need {expected}: a file is truncated or does not belong to the others"
+        )
+    try:
+        position = snp[3].astype(np.int64)
+    except ValueError as fault:
+        raise ValueError(f"{bim}: column 4 must hold base-pair positions, whole numbers ({fault})") from fault
+    try:
+        from bed_reader import open_bed
+    except ImportError as fault:
+        raise ImportError("reading PLINK files needs bed-reader: pip install bed-reader") from fault
+    with open_bed(bed, iid_count=n, sid_count=s, count_A1=True) as reader:
+        G = reader.read(dtype="float64")
+    return Plink(
+        G=G,
+        family=person[0],
+        individual=person[1],
+        father=person[2],
+        mother=person[3],
+        chrom=snp[0],
+        snp=snp[1],
+        position=position,
+        a1=snp[4],
+        a2=snp[5],
+    )
+
+
+def analysed(
+    G: ArrayLike,
+    y: ArrayLike,
+    *,
+    standardised: bool,
+    centre: bool = True,
+    max_missing: float = 0.05,
+    min_maf: float = 0.01,
+) -> Analysed:
+    """Choose individuals and SNPs and build their kinship by GEMMA's rules.
+
+    Individuals without a phenotype leave. A SNP stays if, among those left, at most `max_missing` of its genotypes
+    are missing, its minor allele has frequency `min_maf` or more and it is not constant. SNPs are centred (and
+    scaled, if `standardised`) by everybody's mean and s.d., those without a phenotype included.
+
+    Parameters
+    ----------
+    G : (n, s) allele counts, NaN where missing; not changed
+    y : (n,) phenotype, NaN where missing; not changed
+    standardised : False for the average of centred SNPs (``gemma -gk 1``), True for standardised ones (``-gk 2``)
+    centre : subtract row and column means of K over the analysed individuals, as GEMMA does before a fit. REML
+        does not see it; ML does, since K was centred by everybody
+    max_missing, min_maf : shares between 0 and 1
+
+    Raises
+    ------
+    ValueError
+        if lengths do not match, a value is infinite or not an allele count, or nothing is left
+    """
+    G = matrix("G", G, nan=True)
+    target = matrix("y", np.atleast_2d(np.asarray(y, dtype=np.float64)).T, rows=G.shape[0], nan=True)[:, 0]
+    if np.nanmin(G, initial=0) < 0 or np.nanmax(G, initial=0) > 2:
+        raise ValueError(
+            f"G must hold allele counts from 0 to 2, but spans {np.nanmin(G):g} to {np.nanmax(G):g}"
+        )
+    for name, share in (("max_missing", max_missing), ("min_maf", min_maf)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} must be a share between 0 and 1, but is {share}")
+    people = ~np.isnan(target)
+    if not people.any():
+        raise ValueError(f"none of the {people.size} individuals has a phenotype")
+    summary = summarize_snps(G[people])
+    frequency = summary.mean / 2
+    snps = (
+        ~summary.constant
+        & (summary.missing <= max_missing * people.sum())
+        & (np.minimum(frequency, 1 - frequency) >= min_maf)
+    )
+    if not snps.any():
+        raise ValueError(
+            f"none of the {snps.size} SNPs passes: missing <= {max_missing}, MAF >= {min_maf}, not constant"
+        )
+    chosen = G[:, snps]
+    Z = standardize(chosen) if standardised else np.nan_to_num(chosen - summarize_snps(chosen).mean)
+    K = kinship(Z[people])
+    if centre:
+        K = K - K.mean(axis=0) - K.mean(axis=1)[:, None] + K.mean()
+    return Analysed(individuals=people, snps=snps, K=K, y=target[people])
+
+
+def _columns(path: Path, count: int, *, exactly: bool) -> NDArray[np.str_]:
+    """Read the first `count` columns of a table separated by blanks or tabs, as text: (count, rows)."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        fields = line.split()
+        if len(fields) < count or (exactly and len(fields) != count):
+            raise ValueError(
+                f"{path}, line {number}: {len(fields)} columns instead of "
+                f"{'' if exactly else 'at least '}{count}"
+            )
+        rows.append(fields[:count])
+    if not rows:
+        raise ValueError(f"{path} is empty")
+    return np.array(rows).T
