@@ -1,0 +1,48 @@
+# make book   build the book into _build/html          make test       every check
+# make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
+# make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: book test lab notebooks data clean lock
+
+book: data _build/fresh
+	@test -e _build/succeeded || rm -rf _build/.doctrees  # else Sphinx forgets the warnings that failed the last build
+	@rm -f _build/succeeded
+	$(BIN)/jupyter-book build . -W --keep-going
+	@touch _build/succeeded
+
+test: data
+	$(BIN)/ruff check .
+	$(BIN)/mypy lmm_teach
+	rm -rf _build
+	$(MAKE) book
+	$(BIN)/python -m pytest --nbval -n auto --dist loadfile
+
+lab: data
+	$(BIN)/jupyter lab --notebook-dir=book
+
+notebooks: data
+	$(BIN)/python book/notebooks.py
+
+data: .venv/installed
+	@$(BIN)/python -m lmm_teach.data
+
+# A cached execution is only as good as the code that ran: start afresh when the package or the pins change.
+_build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
+	rm -rf _build
+	@mkdir -p _build && touch $@
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo '$(PYTHON) is not Python 3.11 or newer with venv (on Debian: apt install python3-venv); choose another: make PYTHON=python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:
+	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --upgrade pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache

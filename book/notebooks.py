@@ -1,0 +1,64 @@
+"""Execute the book's notebooks and keep only what belongs under version control.
+
+    python book/notebooks.py [NOTEBOOK ...]        (no argument: every chapter)
+
+Code, text and printed results stay; images, HTML, widget state and timings go, so that a difference between two
+versions of a notebook is a difference in what it says. Running it twice gives the same bytes.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+KEPT_TYPES = ("text/plain", "text/markdown", "text/latex")
+KEPT_CELL_METADATA = ("tags", "mystnb")
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def execute(notebook, folder):
+    """Run every cell of a copy of the notebook, with `folder` as the working directory."""
+    notebook = nbformat.from_dict(notebook)
+    where = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where).execute()
+    return notebook
+
+
+def clean(notebook):
+    """A copy of the executed notebook without images, HTML, widget state and metadata of the moment."""
+    notebook = nbformat.from_dict(notebook)
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+    for cell in notebook.cells:
+        kept = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type == "code":
+            cell.outputs = clean_outputs(cell.outputs)
+    return notebook
+
+
+def clean_outputs(outputs):
+    """Merge neighbouring pieces of one stream, and keep of each rich output its text forms alone."""
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text
+        elif "data" not in output:
+            kept.append(output)
+        elif data := {kind: output.data[kind] for kind in KEPT_TYPES if kind in output.data}:
+            kept.append(nbformat.from_dict({**output, "data": data, "metadata": {}}))
+    return kept
+
+
+def main(paths):
+    for path in map(Path, paths or sorted(Path(__file__).parent.glob("*.ipynb"))):
+        notebook = clean(execute(nbformat.read(path, as_version=4), path.parent))
+        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        print(path.name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
