@@ -1,0 +1,195 @@
+"""The figure style: what it draws, that it leaves nothing behind, and that errors name the fault."""
+
+import io
+import types
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lmm_teach import plot
+
+
+def pixels(picture: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+
+
+def colour_distance(picture: bytes, colour: tuple[int, int, int]) -> int:
+    """Return how far the nearest pixel is from a colour (the largest of the three channels)."""
+    return int(np.abs(pixels(picture) - colour).max(axis=2).min())
+
+
+def test_axes_has_the_asked_size_and_touches_no_global_state():
+    before = dict(matplotlib.rcParams)
+    fig, ax = plot.axes(width=500, height=300)
+    assert pixels(plot.png(fig)).shape == (300, 500, 3)
+    assert repr(fig) == "<Figure size 500x300 with 1 Axes>"
+    assert not ax.spines["top"].get_visible() and ax.spines["left"].get_visible()
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot.get_fignums() == []
+
+
+def test_axes_panels_share_what_is_asked():
+    fig, axes = plot.axes(2, 3, sharey=True)
+    assert axes.shape == (2, 3) and len(fig.axes) == 6
+    assert axes[0, 0].get_shared_y_axes().joined(axes[0, 0], axes[1, 2])
+
+
+@pytest.mark.parametrize("wrong", [{"nrows": 0}, {"width": 0}, {"height": -1}])
+def test_axes_refuses(wrong):
+    with pytest.raises(ValueError, match="positive"):
+        plot.axes(**wrong)
+
+
+def test_text_is_large_enough_for_a_telephone():
+    fig, ax = plot.axes()
+    ax.plot([0, 1], label="a curve")
+    labels = [
+        *ax.get_xticklabels(),
+        *ax.get_yticklabels(),
+        ax.xaxis.label,
+        *ax.legend().get_texts(),
+    ]
+    assert min(text.get_size() for text in labels) / 72 * fig.dpi * 375 / 640 > 9  # pixels
+
+
+def test_first_colours_are_told_apart_and_dark_enough_on_white():
+    _, ax = plot.axes()
+    cycle = [ax.plot([0, 1])[0].get_color() for _ in range(7)]
+    assert len(set(cycle)) == 7 and cycle[:2] == [plot.BLUE, plot.VERMILLION]
+    assert plot.YELLOW not in cycle
+
+
+def test_png_is_small_deterministic_and_white():
+    def draw() -> plot.Figure:
+        fig, ax = plot.axes()
+        ax.plot(np.sin(np.linspace(0, 9, 300)))
+        return fig
+
+    fig = draw()
+    first = plot.png(fig)
+    assert first == plot.png(fig) == plot.png(draw())
+    assert len(Image.open(io.BytesIO(first)).getcolors()) <= 64
+    assert tuple(pixels(first)[0, 0]) == (255, 255, 255)
+    assert fig.dpi == plot.DPI
+
+
+def test_png_of_a_transparent_figure_has_a_white_ground():
+    fig = Figure(figsize=(1, 1), facecolor=(0, 0, 0, 0))
+    assert (pixels(plot.png(fig)) == 255).all()
+
+
+def test_notebook_picture_is_drawn_at_twice_the_shown_size():
+    fig, _ = plot.axes(width=300, height=200)
+    picture, shown = fig._repr_png_()
+    assert pixels(picture).shape == (400, 600, 3)
+    assert shown == {"width": 300, "height": 200}
+    assert repr(fig) == "<Figure size 300x200 with 1 Axes>"
+
+
+def test_heatmap_keeps_both_ends_of_the_colour_bar():
+    K = np.random.default_rng(0).normal(0.5, 0.02, (80, 80))
+    fig, ax = plot.axes()
+    plot.heatmap(ax, K, limits=(0, 1))
+    picture = plot.png(fig)
+    assert colour_distance(picture, (68, 1, 84)) < 20  # viridis at 0
+    assert colour_distance(picture, (253, 231, 37)) < 20  # and at 1
+
+
+def test_heatmap_draws_boundaries_names_and_label():
+    K = np.eye(60)
+    groups = ["a"] * 30 + ["b"] * 1 + ["c"] * 29
+    kept = K.copy()
+    fig, ax = plot.axes()
+    plot.heatmap(ax, K, groups, label="kinship")
+    assert [line.get_ydata()[0] for line in ax.lines[::2]] == [29.5, 30.5]
+    assert [line.get_xdata()[0] for line in ax.lines[1::2]] == [29.5, 30.5]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "c"]  # b is too small to carry a name
+    assert list(ax.get_yticks()) == [14.5, 45.0]
+    assert fig.axes[1].get_ylabel() == "kinship"
+    np.testing.assert_array_equal(K, kept)
+
+
+@pytest.mark.parametrize(
+    ("K", "groups", "message"),
+    [
+        (np.ones((2, 3)), None, r"\(2, 3\).*square"),
+        (np.array([[1.0, np.nan], [0, 1]]), None, "1 values that are not finite"),
+        (np.eye(3), ["a", "b"], r"\(2,\).*3 x 3"),
+        (np.eye(3), ["a", "b", "a"], "group a is in 2 pieces"),
+    ],
+)
+def test_heatmap_refuses(K, groups, message):
+    _, ax = plot.axes()
+    with pytest.raises(ValueError, match=message):
+        plot.heatmap(ax, K, groups)
+
+
+def test_profile_marks_the_optimum():
+    h2 = np.linspace(0, 1, 11)
+    fig, ax = plot.axes()
+    plot.profile(ax, h2, (h2 - 0.42) ** 2, types.SimpleNamespace(h2=0.42, nll=0.0))
+    curve, line, point = ax.lines
+    np.testing.assert_array_equal(curve.get_xdata(), h2)
+    assert list(line.get_xdata()) == [0.42, 0.42]
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.42, 0.0)
+    assert ax.get_legend().get_texts()[0].get_text() == "optimum, h² = 0.420"
+    assert ax.get_xlabel() and ax.get_ylabel()
+    with pytest.raises(ValueError, match=r"\(11,\).*\(10,\)"):
+        plot.profile(ax, h2, h2[:10], types.SimpleNamespace(h2=0.42, nll=0.0))
+
+
+def sample(x):
+    """Add one.
+
+    More words.
+    """
+
+    def inner():
+        "Inner words."
+        return 1
+
+    return x + inner()  # kept
+
+
+class Sample:
+    """Words."""
+
+    @property
+    def half(self):
+        """Words."""
+        return "not a docstring"
+
+    def empty(self):
+        """Nothing else."""
+
+
+def test_source_leaves_out_docstrings_only():
+    shown = plot.source(sample)
+    assert (
+        shown.code == "def sample(x):\n    def inner():\n        return 1\n\n    return x + inner()  # kept"
+    )
+    scope = {}
+    exec(shown.code, scope)
+    assert scope["sample"](1) == sample(1) == 2
+    assert plot.source(Sample.half).code == '@property\ndef half(self):\n    return "not a docstring"'
+    assert plot.source(Sample).code.startswith("class Sample:\n    @property")
+    assert '"""Nothing else."""' in plot.source(Sample).code  # it is the whole body
+
+
+def test_source_is_shown_as_markdown():
+    bundle = plot.source(plot.axes)._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/markdown"}
+    assert bundle["text/plain"] == "<source of lmm_teach.plot.axes>"
+    assert bundle["text/markdown"].startswith("```python\ndef axes(")
+    assert bundle["text/markdown"].endswith("\n```")
+
+
+def test_source_refuses_what_has_none():
+    with pytest.raises(ValueError, match="no Python source"):
+        plot.source(len)
+    with pytest.raises(ValueError, match="no Python source"):
+        plot.source(3)
