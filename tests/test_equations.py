@@ -1,0 +1,129 @@
+"""Equations and code name each other: labels in docstrings exist in the book, and the book's marks lead back."""
+
+import ast
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EQUATION = r"\$\$(?:[^$]|\\\$)+?\$\$[ \t]*\((?P<label>[\w:.-]+)\)"
+MARK = r"^.*\bImplemented by (?P<mark>.*\{py:.*)$"
+ROLE = r"\{py:(?:func|meth|class|attr|mod)\}`~?([\w.]+)`"
+
+
+def sources():
+    """The text of each page of the book, by its name."""
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
+    for path in (ROOT / "book").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        pages[path.name] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return pages
+
+
+def parse(text):
+    """The labels of a page's equations, and a pair (label, object) for each object said to implement one.
+
+    A mark without an equation above it has the label None.
+    """
+    labels, marks = [], []
+    for match in re.finditer(f"{EQUATION}|{MARK}", text, re.MULTILINE):
+        if match["label"]:
+            labels.append(match["label"])
+        else:
+            marks += [(labels[-1] if labels else None, name) for name in re.findall(ROLE, match["mark"])]
+    return labels, marks
+
+
+def citations(tree, name):
+    """Pairs (label, object) for every :eq: in the docstrings of a syntax tree."""
+    found = {(label, name) for label in re.findall(r":eq:`([^`]+)`", ast.get_docstring(tree) or "")}
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            found |= citations(node, f"{name}.{node.name}")
+    return found
+
+
+def docstring(name):
+    """The docstring of the object with this dotted name, or None where there is no such object."""
+    package, module, *rest = name.split(".")
+    try:
+        found = importlib.import_module(f"{package}.{module}")
+        for part in rest:
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return inspect.getdoc(found) or ""
+
+
+def complaints(labels, marks, cited):
+    """What does not fit between the book (labels, marks) and the package (cited)."""
+    for label in sorted({label for label in labels if labels.count(label) > 1}):
+        yield f"equation {label} stands {labels.count(label)} times in the book"
+    for label, name in sorted(cited):
+        if label not in labels:
+            yield f"the docstring of {name} cites {label}, which no equation of the book is labelled"
+        elif (label, name) not in marks:
+            yield f"the docstring of {name} cites {label}, but the book does not mark it as implemented by {name}"
+    for label, name in marks:
+        if label is None:
+            yield f"{name} is said to implement something, but no labelled equation stands above"
+        elif (text := docstring(name)) is None:
+            yield f"equation {label} is said to be implemented by {name}, which does not exist"
+        elif f":eq:`{label}`" not in text:
+            yield f"equation {label} is said to be implemented by {name}, whose docstring does not cite it"
+
+
+def test_the_book_and_the_package_agree():
+    pages = [parse(text) for text in sources().values()]
+    cited = set()
+    for path in (ROOT / "lmm_teach").glob("*.py"):
+        cited |= citations(ast.parse(path.read_text(encoding="utf-8")), f"lmm_teach.{path.stem}")
+    assert cited, "no docstring cites an equation"
+    labels = [label for page, _ in pages for label in page]
+    marks = [mark for _, page in pages for mark in page]
+    found = list(complaints(labels, marks, cited))
+    assert not found, "\n".join(found)
+
+
+PAGE = r"""
+Costs \$5. $$ K = \frac{1}{s} Z Z^\top $$ (kinship)
+
+Implemented by {py:func}`~lmm_teach.kinship.kinship`.
+
+$$
+x = y
+$$ (other)
+"""
+GOOD = parse(PAGE), {("kinship", "lmm_teach.kinship.kinship")}
+
+
+def test_a_good_page_is_read_and_passes():
+    (labels, marks), cited = GOOD
+    assert labels == ["kinship", "other"] and marks == [("kinship", "lmm_teach.kinship.kinship")]
+    assert list(complaints(labels, marks, cited)) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "cited", "complaint"),
+    [
+        (PAGE.replace("(kinship)", "(kin)"), GOOD[1], "no equation of the book is labelled"),
+        (PAGE.replace("(other)", "(kinship)"), GOOD[1], "stands 2 times"),
+        (PAGE.replace("Implemented", "Programmed"), GOOD[1], "does not mark it as implemented by"),
+        (PAGE.replace("kinship.kinship`", "kinship.standardize`"), GOOD[1], "whose docstring does not cite it"),
+        (PAGE.replace("kinship.kinship`", "kinship.kinsman`"), GOOD[1], "which does not exist"),
+        (PAGE.replace("$$ (kinship)", "$$"), GOOD[1], "no labelled equation stands above"),
+        (PAGE, GOOD[1] | {("other", "lmm_teach.gls.solve")}, "but the book does not mark it as implemented by"),
+    ],
+)
+def test_a_bad_page_is_seen(page, cited, complaint):
+    assert any(complaint in found for found in complaints(*parse(page), cited))
+
+
+def test_docstrings_are_read_at_every_level():
+    method = 'def m(self):\n        """:eq:`c` and :eq:`d`."""'
+    tree = ast.parse(f'"""A :eq:`a`."""\nclass C:\n    """B :eq:`b`."""\n    {method}')
+    assert citations(tree, "p") == {("a", "p"), ("b", "p.C"), ("c", "p.C.m"), ("d", "p.C.m")}
