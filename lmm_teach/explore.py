@@ -30,15 +30,18 @@ from .plot import png
 MAX_FRAMES = 150  # about 2 MB of page and 10 s of drawing
 MIN_ALT = 20  # characters; fewer cannot say what a figure shows
 
-# No transition and no animation: nothing moves by itself, which is what prefers-reduced-motion asks for.
+# No transition and no animation: nothing moves by itself, which is what prefers-reduced-motion asks for. The last
+# two rules keep the book's dark theme from laying a pale ground under the text and a border around the picture.
 _CSS = """\
-.lmm-explore{margin:1em 0;color:inherit}
-.lmm-explore img{display:block;max-width:100%;height:auto;background:#fff}
-.lmm-explore label{display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;max-width:640px;margin:.4em 0}
-.lmm-explore input{flex:1 1 12em;min-width:0;height:1.6em;margin:0;accent-color:#0072b2}
-.lmm-explore output{flex:0 0 6em;font-variant-numeric:tabular-nums}
+.lmm-explore{width:fit-content;max-width:100%;margin:1em auto;color:inherit}
+.lmm-explore img{display:block;max-width:100%;height:auto}
+.lmm-explore label{display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;margin:.4em 0}
+.lmm-explore input{flex:1 1 6em;min-width:0;height:1.6em;margin:0;accent-color:#0072b2}
+.lmm-explore output{flex:0 0 5.5em;font-variant-numeric:tabular-nums}
 .lmm-explore figcaption{margin-top:.4em}
-.lmm-explore [hidden]{display:none}"""
+.lmm-explore [hidden]{display:none}
+.text_html:has(>.lmm-explore){background:none!important;color:inherit!important;padding:0!important}
+.lmm-explore img{background:#fff!important;padding:0!important}"""
 
 # Frames are held as loaded images, so that changing the source paints at once; the last slider moves fastest.
 _SCRIPT = """\
@@ -57,6 +60,7 @@ const show = () => {
   view.src = images[k].src; };
 sliders.forEach(slider => slider.addEventListener("input", show));
 root.querySelector("div").hidden = false;
+root.querySelector("p").hidden = true;
 show();
 })"""
 
@@ -128,7 +132,7 @@ class Explorer:
         return (
             f'<figure class="lmm-explore"><style>{_CSS}</style>{_img(self.frame(self.start), self.alt)}'
             f"<div hidden>{sliders}</div>"
-            f"<noscript>Shown at {html.escape(start)}; the sliders need JavaScript.</noscript>"
+            f"<p>Shown at {html.escape(start)}; the sliders need JavaScript.</p>"
             + (f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else "")
             + f"<script>{_SCRIPT}({texts}, {frames})</script></figure>"
         )

@@ -87,7 +87,7 @@ def test_html_has_one_labelled_native_slider_for_each_parameter():
     assert page.texts["span"] == ["h²", "distance"]
     assert page.texts["output"] == ["0", "50 kb"]
     assert page.texts["figcaption"] == ["Try it"]
-    assert page.texts["noscript"] == ["Shown at h² = 0, distance = 50 kb; the sliders need JavaScript."]
+    assert page.texts["p"] == ["Shown at h² = 0, distance = 50 kb; the sliders need JavaScript."]
     assert [tag for tag, _ in page.elements].count("label") == 2
     assert "hidden" in page.all("div")[0]  # shown by the script, so that nobody meets a dead slider
 

@@ -1,0 +1,436 @@
+"""What a reader meets, in a real Chromium: sliders in a built page and in JupyterLab, and the whole book's pages."""
+
+import contextlib
+import functools
+import http.server
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+IN_CI = os.environ.get("CI") == "true"
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if not CHROMIUM and not IN_CI:
+    pytest.skip(
+        "no Chromium: install it (Debian: apt install chromium) or set CHROMIUM to the path of a Chrome",
+        allow_module_level=True,
+    )
+
+ALT = "Three damped waves; a higher rate makes each of them oscillate faster"
+DRAW = f"""\
+import numpy as np
+from lmm_teach import plot
+from lmm_teach.explore import explore
+
+x = np.linspace(0, 10, 400)
+
+def draw(rate, damping=0.1):
+    fig, ax = plot.axes()
+    for k in range(3):
+        ax.plot(x, np.sin(x * (1 + rate) + k) * np.exp(-damping * x), label=f"curve {{k}}")
+    ax.set(xlabel="time (s)", ylabel="height (m)", ylim=(-1.1, 1.1))
+    ax.legend(loc="upper right")
+    return fig
+
+ALT = {ALT!r}
+"""
+ONE = 'explore(draw, alt=ALT, labels={"rate": "rate ρ"}, rate=np.linspace(0, 1, 21))'
+TWO = """\
+explore(draw, alt=ALT, caption="Both at once.", labels={"damping": ("damping", "per s")},
+        initial={"rate": 0.5, "damping": 0.1}, rate=[0, 0.5, 1], damping=[0, 0.1, 0.2, 0.3])"""
+FIGURE = new_code_cell(
+    "draw(0.5)",
+    metadata={"mystnb": {"image": {"alt": ALT}, "figure": {"caption": "Three waves.", "name": "waves"}}},
+)
+NOTEBOOK = new_notebook(
+    cells=[
+        new_markdown_cell("# Sliders\n\nWith $\\delta = \\sigma_e^2 / \\sigma_g^2$:\n\n$$ y = Xb + e $$ (model)"),
+        new_code_cell(DRAW),
+        *(new_code_cell(code, metadata={"tags": ["nbval-ignore-output"]}) for code in (ONE, TWO, ONE)),
+        FIGURE,
+    ],
+    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+)  # fmt: skip
+
+
+# ---- a browser, and pages for it ----
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not CHROMIUM:
+        pytest.fail("CI must check the book in a browser, but there is no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def reader(chromium, **options):
+    """Open a page with no way out of this machine; `page.faults` collects what it asked for and what went wrong."""
+    context = chromium.new_context(**options)
+    page = context.new_page()
+    page.faults = []
+
+    def gate(route):
+        url = urlsplit(route.request.url)
+        if url.hostname == "127.0.0.1" or url.scheme == "file":
+            route.continue_()
+        else:
+            page.faults.append(f"external request: {route.request.url}")
+            route.abort()
+
+    def on_console(message):
+        if message.type == "error":
+            page.faults.append(f"console error: {message.text} ({message.location.get('url')})")
+
+    context.route("**/*", gate)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: page.faults.append(f"script error: {error}"))
+    yield page
+    context.close()
+
+
+@contextlib.contextmanager
+def served(folder: Path):
+    """Serve a folder on a free port and give its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """Build a book of one page with the project's own settings."""
+    folder = tmp_path_factory.mktemp("sample")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["bibtex_bibfiles"] = ["references.bib"]
+    config["sphinx"]["local_extensions"] = {}
+    config["sphinx"]["config"]["extensions"].remove("chapter_numbers")  # a single page is no chapter
+    (folder / "_config.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    (folder / "references.bib").touch()
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: sliders\n")
+    nbformat.write(NOTEBOOK, folder / "sliders.ipynb")
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    build = [jupyter_book, "build", folder, "-W", "--keep-going"]
+    result = subprocess.run(build, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return folder / "_build" / "html"
+
+
+# ---- what a page is checked for ----
+
+# Formulas that stayed text, or that MathJax could not read; pictures without a description; a page too wide.
+AUDIT = r"""async () => {
+  if (window.MathJax?.startup) await MathJax.startup.promise;
+  const faults = [], body = document.querySelector("article") || document.body;
+  for (const error of document.querySelectorAll("mjx-merror"))
+    faults.push("formula with an error: " + error.textContent);
+  for (const math of document.querySelectorAll(".math"))
+    if (!math.querySelector("mjx-container")) faults.push("formula not typeset: " + math.textContent.slice(0, 80));
+  const texts = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!text.parentElement.closest("pre, code, script, style, noscript, mjx-container")
+        && /\\[(\[]|\$\$|\\begin\{/.test(text.data))
+      faults.push("formula left as text: " + text.data.trim().slice(0, 80));
+  }
+  for (const image of body.querySelectorAll("img")) {
+    const alt = image.alt.trim();  // Sphinx writes the file's name where nothing is given
+    if (alt.length < 20 || alt.endsWith(image.src.split("/").pop()))
+      faults.push("picture without alt text: " + image.src.slice(0, 80) + " " + alt);
+    if (!image.naturalWidth) faults.push("picture that does not load: " + image.src.slice(0, 80));
+  }
+  return faults; }"""
+TOO_WIDE = """() => {
+  const root = document.documentElement, faults = [];
+  if (root.scrollWidth > root.clientWidth)
+    for (const element of document.body.querySelectorAll("article *"))
+      if (element.getBoundingClientRect().right > root.clientWidth + 1 && !element.closest("pre, .math, table"))
+        { faults.push(element.outerHTML.slice(0, 100)); break; }
+  return root.scrollWidth > root.clientWidth
+    ? [`page of ${root.scrollWidth} pixels on a screen of ${root.clientWidth}: ${faults}`] : []; }"""
+
+
+def dead_sliders(page) -> list[str]:
+    """Move every slider of the page by keyboard, there and back; return those that change no frame or no text."""
+    faults = []
+    for figure in page.locator("figure:has(input[type=range])").all():
+        picture = figure.locator("img")
+        for slider in figure.locator("input[type=range]").all():
+            name, output = slider.get_attribute("aria-label"), slider.locator("xpath=../output")
+            slider.focus()
+            page.keyboard.press("Home")
+            start = picture.get_attribute("src"), output.text_content()
+            page.keyboard.press("ArrowRight")
+            moved = picture.get_attribute("src"), output.text_content()
+            page.keyboard.press("ArrowLeft")
+            back = picture.get_attribute("src"), output.text_content()
+            if moved[0] == start[0]:
+                faults.append(f"slider {name} does not change the frame")
+            if moved[1] == start[1] or slider.get_attribute("aria-valuetext") != back[1]:
+                faults.append(f"slider {name} does not say its value")
+            if back != start:
+                faults.append(f"slider {name} does not move back")
+    return faults
+
+
+def audit(chromium, url: str) -> list[str]:
+    """Return everything that is wrong with a page."""
+    with reader(chromium, viewport={"width": 1440, "height": 900}) as page:
+        page.goto(url, wait_until="load")
+        faults = page.evaluate(AUDIT) + dead_sliders(page)
+        page.set_viewport_size({"width": 375, "height": 800})
+        return page.faults + faults + page.evaluate(TOO_WIDE)
+
+
+def test_audit_finds_each_fault(chromium, tmp_path):
+    """Check the checker: a page with every fault that it looks for, and nothing but those."""
+    (tmp_path / "bad.html").write_text(
+        "<!doctype html><meta name=viewport content='width=device-width'><link rel=icon href='data:,'><article>"
+        "<script src='https://example.org/x.js'></script>"
+        "<script>console.error('oh')</script><script>throw new Error('thrown')</script>"
+        "<p>\\(x\\)</p><p><code>$$</code> $$ y $$</p><p class=math>z</p><mjx-merror>wrong</mjx-merror>"
+        "<img src='a.png' alt='../_images/a.png'><div style='width:900px'>wide</div>"
+        "<figure><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' alt='A picture that is described well'>"
+        "<label>dead<input type=range max=3 aria-label=h2 aria-valuetext=0><output>0</output></label></figure>"
+    )
+    with served(tmp_path) as address:
+        faults = audit(chromium, f"{address}/bad.html")
+    expected = [
+        "external request: https://example.org/x.js", "console error: oh", "script error: thrown",
+        "console error: Failed to load resource: net::ERR_FAILED",
+        "console error: Failed to load resource: the server responded with a status of 404",
+        "formula with an error: wrong", "formula not typeset: z", "formula left as text: \\(x\\)",
+        "formula left as text: $$ y $$", "picture without alt text", "picture that does not load",
+        "slider h2 does not change the frame", "slider h2 does not say its value", "page of 9",
+    ]  # fmt: skip
+    for fault in expected:
+        assert any(found.startswith(fault) for found in faults), (fault, faults)
+    for found in faults:
+        assert any(found.startswith(fault) for fault in expected), found
+
+
+# ---- the sliders of a built page ----
+
+
+@pytest.fixture
+def address(sample):
+    with served(sample) as address:
+        yield f"{address}/sliders.html"
+
+
+def test_built_page_has_no_fault(chromium, address):
+    assert audit(chromium, address) == []
+    with reader(chromium) as page:
+        page.goto(address)
+        assert page.locator("figure.lmm-explore").count() == 3
+        assert page.locator(".lmm-explore input[type=range]").count() == 4
+        assert page.locator("mjx-container").count() >= 2
+
+
+def test_built_page_works_from_a_folder(chromium, sample):
+    with reader(chromium) as page:
+        page.goto((sample / "sliders.html").as_uri())
+        assert page.evaluate(AUDIT) == []
+        assert page.locator(".lmm-explore input[type=range]").count() == 4
+        assert dead_sliders(page) == []
+        # The theme's icon font is refused by Chromium's rules for files; nothing else may go wrong.
+        assert [fault for fault in page.faults if "/fontawesome/" not in fault] == []
+
+
+def test_mouse_and_keyboard_move_a_slider_and_the_picture_on_the_screen(chromium, address):
+    with reader(chromium, viewport={"width": 1200, "height": 900}) as page:
+        page.goto(address)
+        figure = page.locator("figure.lmm-explore").nth(1)
+        rate, damping = figure.get_by_role("slider").all()
+        outputs = figure.locator("output")
+        picture = figure.get_by_role("img", name=ALT)
+        expect(figure.get_by_label("rate")).to_have_count(1)
+        expect(figure.locator("figcaption")).to_have_text("Both at once.")
+        expect(outputs).to_have_text(["0.5", "0.1 per s"])
+        seen = [picture.screenshot()]
+
+        def drag(slider, start: float, end: float) -> None:
+            slider.scroll_into_view_if_needed()
+            box = slider.bounding_box()
+            page.mouse.move(box["x"] + start * box["width"], box["y"] + box["height"] / 2)
+            page.mouse.down()
+            page.mouse.move(box["x"] + end * box["width"], box["y"] + box["height"] / 2, steps=5)
+            page.mouse.up()
+
+        drag(rate, 0.5, 0.99)
+        expect(outputs).to_have_text(["1", "0.1 per s"])
+        seen.append(picture.screenshot())
+        drag(damping, 0.35, 0.99)
+        expect(outputs).to_have_text(["1", "0.3 per s"])
+        seen.append(picture.screenshot())
+        damping.press("Home")
+        expect(outputs).to_have_text(["1", "0 per s"])
+        assert damping.get_attribute("aria-valuetext") == "0 per s"
+        seen.append(picture.screenshot())
+        rate.press("ArrowLeft")
+        rate.press("ArrowLeft")
+        expect(outputs).to_have_text(["0", "0 per s"])
+        seen.append(picture.screenshot())
+        assert len(set(seen)) == len(seen)
+        assert page.faults == []
+
+
+def test_a_step_is_shown_in_the_next_frame(chromium, address):
+    with reader(chromium) as page:
+        page.goto(address)
+        page.locator("figure.lmm-explore").first.scroll_into_view_if_needed()
+        steps = page.evaluate("""async () => {
+          const figure = document.querySelector("figure.lmm-explore");
+          const picture = figure.querySelector("img"), slider = figure.querySelector("input"), steps = [];
+          for (let i = 0; i <= Number(slider.max); i++) {
+            await new Promise(requestAnimationFrame);
+            slider.value = i;
+            const start = performance.now();
+            slider.dispatchEvent(new Event("input"));
+            const ready = picture.complete && picture.naturalWidth > 0;
+            await picture.decode();
+            steps.push([ready, performance.now() - start]);
+          }
+          return steps; }""")
+        assert len(steps) == 21
+        assert all(ready for ready, _ in steps)  # nothing to load, so no empty frame is ever painted
+        assert sorted(time for _, time in steps)[10] < 50, steps  # ms; the median, as the machine may be busy
+
+
+def test_first_frame_is_shown_without_scripts(chromium, address):
+    with reader(chromium, java_script_enabled=False) as page:
+        page.goto(address)
+        for k, start in enumerate(["rate ρ = 0", "rate = 0.5, damping = 0.1 per s", "rate ρ = 0"]):
+            figure = page.locator("figure.lmm-explore").nth(k)
+            picture = figure.locator("img")
+            expect(picture).to_be_visible()
+            assert picture.get_attribute("alt") == ALT
+            box = picture.bounding_box()
+            assert box["width"] / box["height"] == pytest.approx(1.6, rel=0.01)
+            expect(figure.locator("input").first).to_be_hidden()
+            expect(figure.get_by_text(f"Shown at {start};")).to_be_visible()
+        assert page.faults == []
+
+
+def test_sliders_fit_a_telephone(chromium, address):
+    with reader(chromium, viewport={"width": 375, "height": 800}) as page:
+        page.goto(address)
+        boxes = [part.bounding_box() for part in page.locator(".lmm-explore :is(img, input, output)").all()]
+        assert len(boxes) == 3 + 4 + 4
+        for box in boxes:
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 375
+            assert box["height"] >= 16  # a finger's target
+
+
+# ---- the book ----
+
+
+def test_every_page_of_the_book(chromium):
+    pages = sorted(HTML.glob("*.html")) + sorted(HTML.glob("book/**/*.html"))
+    if not pages:
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built, so its pages are not checked: make book")
+    faults = []
+    with served(HTML) as address:
+        for path in pages:
+            where = path.relative_to(HTML).as_posix()
+            faults += [f"{where}: {fault}" for fault in audit(chromium, f"{address}/{where}")]
+    assert not faults, "\n".join(faults)
+
+
+# ---- live, in JupyterLab ----
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Start JupyterLab in an empty home on a folder with one notebook, and give the notebook's address."""
+    work = tmp_path / "work"
+    work.mkdir()
+    nbformat.write(NOTEBOOK, work / "sliders.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    homes = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+        f"--ServerApp.root_dir={work}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", "--ServerApp.ip=127.0.0.1",
+    ]  # fmt: skip
+    log = tmp_path / "lab.log"
+    with log.open("w") as out:
+        environment = os.environ | {name: str(tmp_path / name) for name in homes}
+        server = subprocess.Popen(command, env=environment, cwd=work, stdout=out, stderr=out)
+    try:
+        for _ in range(120):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=1).close()
+                break
+            assert server.poll() is None, log.read_text()
+            threading.Event().wait(0.5)
+        else:
+            pytest.fail("JupyterLab did not start:\n" + log.read_text())
+        yield f"http://127.0.0.1:{port}/lab/tree/sliders.ipynb?token={token}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_live_sliders_redraw_in_jupyterlab(chromium, lab):
+    with reader(chromium, viewport={"width": 1200, "height": 2400}) as page:
+        page.goto(lab)
+        page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel", timeout=60000)
+        page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.ready; }")
+        page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        page.wait_for_selector(".jp-OutputArea-output [role=slider] >> nth=3", timeout=60000)
+        assert page.locator("figure.lmm-explore").count() == 0  # the frames were not all drawn
+
+        box = page.locator(".widget-vbox").nth(1)
+        picture, (rate, damping) = box.get_by_role("img", name=ALT), box.get_by_role("slider").all()
+        readouts = box.locator(".widget-readout")
+        expect(readouts).to_have_text(["0.5", "0.1 per s"])
+        seen = [picture.get_attribute("src")]
+
+        def moved(texts: list[str]) -> None:
+            expect(readouts).to_have_text(texts)
+            expect(picture).not_to_have_attribute("src", seen[-1], timeout=20000)
+            seen.append(picture.get_attribute("src"))
+
+        rate.press("ArrowRight")
+        moved(["1", "0.1 per s"])
+        damping.press("ArrowRight")
+        moved(["1", "0.2 per s"])
+        handle, track = damping.bounding_box(), box.locator(".noUi-target").nth(1).bounding_box()
+        page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(track["x"] + track["width"], handle["y"] + handle["height"] / 2, steps=4)
+        page.mouse.up()
+        moved(["1", "0.3 per s"])
+        assert len(set(seen)) == len(seen)
+        assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        assert page.faults == []
