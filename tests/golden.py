@@ -1,0 +1,59 @@
+"""The two problems of the golden tables, prepared as the reference programs were given them.
+
+`problem` returns K, X and y of the null model; `table` the rows of ``reference/golden/<name>.csv``.
+"""
+
+import csv
+import gzip
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lmm_teach import data, plink
+
+REFERENCE = Path(__file__).resolve().parent.parent / "reference"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """K (n, n) of that many snps, X (n, 1) the intercept, y (n,): read-only, since tests share them."""
+
+    K: np.ndarray
+    X: np.ndarray
+    y: np.ndarray
+    snps: int
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """Read the rows of a golden table, every value still as text."""
+    with (REFERENCE / "golden" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def genotypes(name: str) -> tuple[plink.Plink, np.ndarray]:
+    """Genotypes and phenotype: HS1940 with CD8 ("hs_n1") or MCH ("hs_n6"), or the synth set ("synth")."""
+    if name != "synth":
+        mice = data.hs1940()
+        return mice.genotypes(), mice.phenotypes()[{"hs_n1": "CD8", "hs_n6": "MCH"}[name]]
+    with tempfile.TemporaryDirectory() as folder:
+        for packed in (REFERENCE / "synth").glob("*.gz"):
+            (Path(folder) / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+        lines = (Path(folder) / "pheno_10_causals.txt").read_text().splitlines()
+        values = {line.split()[1]: float(line.split()[2]) for line in lines}
+        people = plink.read_plink(Path(folder) / "all")
+    return people, np.array([values[individual] for individual in people.individual])
+
+
+@cache
+def problem(name: str, kinship: str, *, centred: bool = True) -> Problem:
+    """Prepare a null model: kinship "Kc" (centred SNPs) or "Ks" (standardised), double-centred if `centred`."""
+    people, y = genotypes(name)
+    found = plink.analysed(people.G, y, standardised={"Kc": False, "Ks": True}[kinship], centre=centred)
+    prepared = Problem(found.K, np.ones((len(found.y), 1)), found.y, int(found.snps.sum()))
+    for array in (prepared.K, prepared.X, prepared.y):
+        array.flags.writeable = False
+    return prepared
