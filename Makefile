@@ -17,7 +17,7 @@ test: data
 	$(BIN)/mypy lmm_teach
 	rm -rf _build
 	$(MAKE) book
-	$(BIN)/python -m pytest --nbval -n auto --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n auto --dist loadfile  # each worker has one core
 
 lab: data
 	$(BIN)/jupyter lab --notebook-dir=book
