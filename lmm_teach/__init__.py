@@ -1,17 +1,19 @@
 """Linear mixed models for genome-wide association, written to be read.
 
-The package of the book *Linear Mixed Models, Line by Line*: one module per chapter, in the order in which data
-flow through it: `kinship`, `spectrum`, `rotation`, `gls`, `likelihood`, `search`; `dense` is the oracle that
-checks them.
+The package of the book *Linear Mixed Models, Line by Line*, one module per step, in the order in which data flow:
+`kinship`, `spectrum`, `rotation`, `gls`, `likelihood`, `search`. `dense` is the oracle that checks them; `simulate`,
+`data` and `plink` supply cohorts; `plot` and `explore` draw.
 """
 
-from . import dense
+from . import data, dense, plink, plot, simulate
+from .explore import explore
 from .kinship import SnpSummary, kinship, scale_kinship, standardize, summarize_snps
 from .likelihood import LMM, Evaluation, Fit
 from .rotation import Rotated, rotate
 from .spectrum import Spectrum, decompose_kinship, decompose_snps
 
 __all__ = [
-    "LMM", "Evaluation", "Fit", "Rotated", "SnpSummary", "Spectrum", "decompose_kinship", "decompose_snps", "dense",
-    "kinship", "rotate", "scale_kinship", "standardize", "summarize_snps",
+    "LMM", "Evaluation", "Fit", "Rotated", "SnpSummary", "Spectrum", "data", "decompose_kinship", "decompose_snps",
+    "dense", "explore", "kinship", "plink", "plot", "rotate", "scale_kinship", "simulate", "standardize",
+    "summarize_snps",
 ]  # fmt: skip

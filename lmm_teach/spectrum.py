@@ -38,7 +38,8 @@ class Spectrum:
         return int(self.S.size)
 
     def __repr__(self) -> str:
-        clip = f", clipped {self.clipped:.1e}" if self.clipped else ""
+        rounding = self.n * np.finfo(float).eps * self.S.max(initial=0.0)
+        clip = f", clipped {self.clipped:.1e}" if self.clipped < -rounding else ""
         return f"Spectrum(n={self.n}, rank {self.k}{clip})"
 
 
