@@ -134,9 +134,10 @@ class LMM:
         self._offset = Q.T @ y
         r = y - Q @ self._offset
         r -= Q @ (Q.T @ r)
-        if np.linalg.norm(r) <= 1e-12 * np.linalg.norm(y):
-            raise ValueError("X explains y exactly (|residual| / |y| = "
-                             f"{np.linalg.norm(r) / (np.linalg.norm(y) or 1):.1e}): no variance is left to model")  # fmt: skip
+        left, size = np.linalg.norm(r), np.linalg.norm(y)
+        if left <= 1e-12 * size:
+            raise ValueError(f"X explains y exactly (|residual| = {left:.1e}, |y| = {size:.1e}): a constant y, or one "
+                             "that is a sum of covariates, leaves no variance to model")  # fmt: skip
         self._S = spec.S
         self._R_inverse = np.linalg.solve(Q.T @ X[:, self._kept], np.eye(self.d))
         # Every sum over individuals that a likelihood needs is w @ products: one column per pair (a, b) of the
@@ -253,7 +254,7 @@ class LMM:
 
         Notes
         -----
-        Derived in :eq:`slope` and :eq:`minimum`. Where the likelihood grows without bound as h² → 1 (ML, and X
+        Derived in :eq:`minimum`. Where the likelihood grows without bound as h² → 1 (ML, and X
         explains the null space of K: chapter 8), that end is no estimate: the best optimum inside is returned
         if there is one.
         """
@@ -262,7 +263,7 @@ class LMM:
         grid = GRID + np.log(self._S.sum() / self.n)
         slopes = self.slope(grid, reml=reml)
         if np.abs(slopes).max() <= 1e-9 * self.n:
-            raise ValueError(f"the likelihood does not depend on h2 (its slope stays below {np.abs(slopes).max():.1e}): "
+            raise ValueError(f"the likelihood does not depend on h2 (its slope is {np.abs(slopes).max():.1e} at most): "
                              "K is a multiple of the identity on what X leaves free")  # fmt: skip
         inside = [self.evaluate(log_delta=t, reml=reml) for t in minima(lambda t: self.slope(t, reml=reml), grid)]
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]

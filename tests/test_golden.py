@@ -1,6 +1,9 @@
 """Null models of real and synthetic data against other people's programs and 40-digit arithmetic."""
 
+import ast
+import json
 import math
+from pathlib import Path
 
 import pytest
 from golden import problem, table
@@ -69,3 +72,25 @@ def test_likelihood_agrees_with_pylmm_up_to_its_constant(kinship):
             shift = 0.5 * (m.n - m.k) * math.log1p(e.h2 * 1e-6 / (1 - e.h2))
         assert float(row["LL"]) == pytest.approx(-e.nll - shift, abs=1e-8)
     assert len(rows) >= 10
+
+
+def quoted(name):
+    """The value that a cell of chapter 19 assigns to a variable, read without running it."""
+    text = (Path(__file__).parents[1] / "book" / "19_mice.ipynb").read_text(encoding="utf-8")
+    for cell in json.loads(text)["cells"]:
+        if cell["cell_type"] == "code":
+            for node in ast.parse("".join(cell["source"])).body:
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                    return ast.literal_eval(node.value)
+    raise AssertionError(f"chapter 19 assigns no {name}")
+
+
+def test_chapter_19_quotes_the_golden_tables():
+    rows = {(r["data"], r["K"]): r for r in table("gemma_null")}
+    for trait, key in (("CD8", "hs_n1"), ("MCH", "hs_n6")):
+        for column, value in quoted("gemma")[trait].items():
+            assert value == rows[key, "Kc"][column]
+    for column, value in quoted("row").items():
+        assert value == rows["hs_n1", "Ks"][column]
+    exact = {(r["data"], r["K"], r["mode"]): r for r in table("referee_null")}["hs_n1", "Kc", "REML"]
+    assert quoted("referee") == {"lambda": float(exact["lambda_vg_ve"]), "logl": float(exact["logL"])}
