@@ -25,7 +25,7 @@ def cohort(n, s, d, seed, h2=0.5):
 
 FORMS = [{"h2": 0.0}, {"h2": 0.37}, {"h2": 0.999}, {"delta": 0.02}, {"delta": 40.0}, {"log_delta": -3.0}]
 forms = st.sampled_from([*FORMS, {"delta": np.inf}, {"log_delta": 2.5}])
-shapes = st.integers(5, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(3, 3 * n), st.integers(1, min(4, n - 2))))
+shapes = st.integers(6, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(3, 3 * n), st.integers(1, 4)))
 
 
 @settings(deadline=None, max_examples=200)
