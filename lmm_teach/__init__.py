@@ -5,7 +5,10 @@ The package of the book *Linear Mixed Models, Line by Line*, one module per step
 `data` and `plink` supply cohorts; `plot` and `explore` draw.
 """
 
-from . import data, dense, plink, plot, simulate
+from importlib import import_module
+from types import ModuleType
+
+from . import dense, plink, plot, simulate
 from .explore import explore
 from .kinship import SnpSummary, kinship, scale_kinship, standardize, summarize_snps
 from .likelihood import LMM, Evaluation, Fit
@@ -17,3 +20,10 @@ __all__ = [
     "dense", "explore", "kinship", "plink", "plot", "rotate", "scale_kinship", "simulate", "standardize",
     "summarize_snps",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> ModuleType:
+    # `data` is imported when it is first used: `python -m lmm_teach.data` warns if it is already there.
+    if name == "data":
+        return import_module(".data", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
