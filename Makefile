@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
+book test notebooks: export OPENBLAS_NUM_THREADS = 1
+
 .PHONY: book test lab notebooks data clean lock
 
 book: data _build/fresh
@@ -17,7 +20,7 @@ test: data
 	$(BIN)/mypy lmm_teach
 	rm -rf _build
 	$(MAKE) book
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n auto --dist loadfile  # each worker has one core
+	$(BIN)/python -m pytest --nbval -n auto --dist loadfile
 
 lab: data
 	$(BIN)/jupyter lab --notebook-dir=book

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUATION = r"\$\$(?:[^$]|\\\$)+?\$\$[ \t]*\((?P<label>[\w:.-]+)\)"
-MARK = r"^.*\bImplemented by (?P<mark>.*\{py:.*)$"
+MARK = r"^.*?\bImplemented by (?P<mark>.*\{py:.*)$"
 ROLE = r"\{py:(?:func|meth|class|attr|mod)\}`~?([\w.]+)`"
 
 
@@ -105,6 +105,11 @@ def test_a_good_page_is_read_and_passes():
     (labels, marks), cited = GOOD
     assert labels == ["kinship", "other"] and marks == [("kinship", "lmm_teach.kinship.kinship")]
     assert list(complaints(labels, marks, cited)) == []
+
+
+def test_a_mark_may_name_several_objects():
+    line = "See {py:mod}`no`. Implemented by {py:func}`~a.b`, and {py:meth}`c`. Implemented by {py:class}`d`."
+    assert parse(f"$$ x $$ (e)\n{line}") == (["e"], [("e", "a.b"), ("e", "c"), ("e", "d")])
 
 
 @pytest.mark.parametrize(
