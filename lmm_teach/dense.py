@@ -88,7 +88,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        for arrays whose shapes do not match, or a wrong h2, delta or log_delta
+        for arrays whose shapes do not match, a wrong h2, delta or log_delta, or a singular covariance
 
     Notes
     -----
@@ -99,6 +99,10 @@ def evaluate(
     X, y = matrix("X", X, rows=n), vector("y", y, rows=n)
     d = X.shape[1]
     genetic, residual = shares(h2, delta, log_delta)
+    values = np.linalg.eigvalsh(M)
+    if values[0] <= n * np.finfo(float).eps * values[-1]:
+        raise ValueError(f"the covariance is singular at h2 = {genetic:g} (eigenvalues from {values[0]:.1e} to "
+                         f"{values[-1]:.1e}), so its inverse does not exist; evaluate at a smaller h2")  # fmt: skip
     inverse = np.linalg.inv(M)
     C = X.T @ inverse @ X
     beta = np.linalg.inv(C) @ X.T @ inverse @ y

@@ -49,10 +49,13 @@ class Fit(Evaluation):
     ----------
     boundary : None for an optimum inside, "h2=0" or "h2=1" for one at that end
     optima : (h2, nll) of every local optimum inside, in order of h2
+    unbounded : True where the likelihood grows without bound as h² → 1, so that "the optimum" is the best one inside,
+        or where there is none, the smallest δ of the search (chapter 8)
     """
 
     boundary: str | None = None
     optima: tuple[tuple[float, float], ...] = ()
+    unbounded: bool = False
 
 
 def shares(h2: float | None, delta: float | None, log_delta: float | None) -> tuple[float, float]:
@@ -217,18 +220,18 @@ class LMM:
 
         Notes
         -----
-        Derived in :eq:`slope`. u = δ / (S + δ) is the share of noise in each eigen-direction, 1 outside.
+        Derived in :eq:`slope`. The share of noise δ / (S + δ) of each eigenvector is 1 outside.
         """
         delta = np.exp(vector("log_delta", log_delta))[:, None]
-        u = delta / (self._S + delta)
-        T1, T2 = ((w @ self._products + self._outside)[:, self._pair] for w in (u, u * u))
+        noise = delta / (self._S + delta)
+        T1, T2 = ((w @ self._products + self._outside)[:, self._pair] for w in (noise, noise * noise))
         C1, c1 = T1[:, :-1, :-1], T1[:, :-1, -1:]
         solved = np.linalg.solve(C1, np.concatenate([c1, T2[:, :-1, :-1]], axis=2))
         b = solved[:, :, :1]
         v = np.concatenate([-b, np.ones((len(b), 1, 1))], axis=1)  # r - Qb in the basis [Q, r]
         q1 = (T1[:, -1:, :] @ v)[:, 0, 0]
         q2 = (v.transpose(0, 2, 1) @ T2 @ v)[:, 0, 0]
-        trace = u.sum(axis=1) + (self.n - self.k)
+        trace = noise.sum(axis=1) + (self.n - self.k)
         if reml:
             trace -= np.trace(solved[:, :, 1:], axis1=1, axis2=2)
         return 0.5 * (trace - (self.n - self.d if reml else self.n) * q2 / q1)
@@ -254,9 +257,9 @@ class LMM:
 
         Notes
         -----
-        Derived in :eq:`minimum`. Where the likelihood grows without bound as h² → 1 (ML, and X
-        explains the null space of K: chapter 8), that end is no estimate: the best optimum inside is returned
-        if there is one.
+        Derived in :eq:`minimum`. Where the likelihood grows without bound as h² → 1 (ML, and X explains the null
+        space of K: chapter 8), that end is no estimate: the best optimum inside is returned if there is one, and
+        `unbounded` says so.
         """
         if self.k == 0:
             raise ValueError("K is zero, so h2 is not identifiable; use linear regression")
@@ -269,12 +272,13 @@ class LMM:
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]
         found.append((self.evaluate(h2=0.0, reml=reml), "h2=0"))
         # A slope that tends to ½ per null direction, instead of to 0, is a likelihood without bound.
-        if slopes[0] < 0.25 or not inside:
+        unbounded = bool(slopes[0] > 0.25)
+        if not unbounded or not inside:
             end = {"h2": 1.0} if self.k == self.n else {"log_delta": float(grid[0])}
             found.append((self.evaluate(reml=reml, **end), "h2=1"))
         best, boundary = min(found, key=lambda pair: pair[0].nll)
         optima = tuple((e.h2, e.nll) for e in reversed(inside))
-        return Fit(**vars(best), boundary=boundary, optima=optima)
+        return Fit(**vars(best), boundary=boundary, optima=optima, unbounded=unbounded)
 
     def _fill(self, values: Floats) -> Floats:
         full = np.full((self.d + len(self.dropped), *values.shape[1:]), np.nan)

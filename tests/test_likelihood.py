@@ -159,6 +159,8 @@ def test_ml_without_bound_returns_the_optimum_inside():
     assert far[0] - far[1] == pytest.approx(0.5 * np.log(10), abs=1e-6)
     f = m.fit(reml=False)
     assert f.boundary is None
+    assert f.unbounded
+    assert not m.fit(reml=True).unbounded
     inside = minimize_scalar(lambda t: m.evaluate(log_delta=t, reml=False).nll, bounds=(-3, 3), options={"xatol": 1e-9})
     assert np.log(f.delta) == pytest.approx(inside.x, abs=1e-6)
 
@@ -269,6 +271,7 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
         (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
+        (lambda: dense.evaluate(np.diag([2.0, 1.0, 0.5, 0.0]), ONE, Y, h2=1.0, reml=True), "singular at h2 = 1"),
     ],
 )
 def test_bad_input_is_named(call, message):
