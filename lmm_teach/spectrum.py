@@ -20,7 +20,7 @@ class Spectrum:
     ----------
     U : (n, k) orthonormal eigenvectors, one per column
     S : (k,) positive eigenvalues, largest first; they have the unit of K
-    clipped : most negative eigenvalue that was set to zero as a rounding error (0.0 if there was none)
+    clipped : most negative eigenvalue, taken for a rounding error of zero (0.0 if there was none)
     """
 
     U: Floats
@@ -71,7 +71,8 @@ def decompose_snps(G0: ArrayLike, G1: ArrayLike | None = None, a2: float = 0.0) 
     if G1 is not None:
         G1 = matrix("G1", G1, rows=G0.shape[0])
     w0, w1 = _weights(a2, G1 is not None, "G1")
-    G = G0 if w1 == 0 or G1 is None else np.hstack([np.sqrt(w0) * G0, np.sqrt(w1) * G1])
+    parts = [np.sqrt(w) * G for w, G in ((w0, G0), (w1, G1)) if w > 0 and G is not None]
+    G = np.hstack(parts)
     n, s = G.shape
     if s >= n:
         return decompose_kinship(G @ G.T)
@@ -92,8 +93,9 @@ def decompose_kinship(K0: ArrayLike, K1: ArrayLike | None = None, a2: float = 0.
     Returns
     -------
     Spectrum
-        Eigenvalues within n·eps of zero, relative to the largest, are left out; negative ones down to -1e-8 of
-        the largest are rounding errors of the input, left out too and reported in `clipped`.
+        Eigenvalues within n·eps of zero, relative to the largest, are left out. Negative ones down to -1e-8 of the
+        largest are rounding errors of the input: they are left out and reported in `clipped`, together with
+        positive ones up to twice their size, which are errors too.
 
     Raises
     ------
@@ -121,7 +123,7 @@ def decompose_kinship(K0: ArrayLike, K1: ArrayLike | None = None, a2: float = 0.
             f"K is not positive semi-definite: {count} of {S.size} eigenvalues are negative, the smallest "
             f"{smallest:.3g} against a largest of {largest:.3g}; a kinship Z Zᵀ / s cannot do that"
         )
-    keep = S > S.size * np.finfo(float).eps * largest
+    keep = S > max(S.size * np.finfo(float).eps * largest, -2 * smallest)  # rounding errors have either sign
     return Spectrum(np.ascontiguousarray(U[:, keep]), S[keep].copy(), min(smallest, 0.0))
 
 

@@ -82,6 +82,24 @@ def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
         lt.decompose_kinship(-np.eye(15))
 
 
+@pytest.mark.parametrize("digits", [8, 9, 12])
+def test_a_kinship_from_a_text_file_keeps_its_rank(digits):
+    """Rounding entries scatters the zero eigenvalues to both sides; neither side is rank."""
+    G = snps(60, 20)
+    K = np.array([[float(f"{entry:.{digits}f}") for entry in row] for row in G @ G.T])
+    spec = lt.decompose_kinship(K)
+    assert spec.k == 20
+    assert spec.clipped < -(10.0 ** -(digits + 1))
+
+
+def test_a_kernel_of_weight_zero_does_not_choose_the_route():
+    """At a2 = 1 only the few SNPs of G1 count, so tiny singular values survive as they do without G0."""
+    rng = np.random.default_rng(2)
+    left, right = (np.linalg.qr(rng.normal(size=(rows, 4)))[0] for rows in (30, 4))
+    graded = (left * [1, 1e-3, 1e-6, 1e-9]) @ right.T
+    assert lt.decompose_snps(rng.normal(size=(30, 50)), graded, 1.0).k == lt.decompose_snps(graded).k == 4
+
+
 def test_inputs_are_not_changed():
     K0, K1 = np.eye(4) * 2, np.ones((4, 4))
     before = K0.copy(), K1.copy()
