@@ -264,15 +264,17 @@ class LMM:
         if self.k == 0:
             raise ValueError("K is zero, so h2 is not identifiable; use linear regression")
         grid = GRID + np.log(self._S.sum() / self.n)
-        slopes = self.slope(grid, reml=reml)
+        # Far below the smallest eigenvalue the slope tends to ½ for each direction outside K that X explains, if X
+        # explains them all, instead of to 0 or below: a likelihood without bound.
+        limit = min(float(np.log(self._S[-1])) - 20.0, float(grid[0]))
+        at_limit, *slopes = self.slope([limit, *grid], reml=reml)
         if np.abs(slopes).max() <= 1e-9 * self.n:
             raise ValueError(f"the likelihood does not depend on h2 (its slope is {np.abs(slopes).max():.1e} at most): "
                              "K is a multiple of the identity on what X leaves free")  # fmt: skip
         inside = [self.evaluate(log_delta=t, reml=reml) for t in minima(lambda t: self.slope(t, reml=reml), grid)]
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]
         found.append((self.evaluate(h2=0.0, reml=reml), "h2=0"))
-        # A slope that tends to ½ per null direction, instead of to 0, is a likelihood without bound.
-        unbounded = bool(slopes[0] > 0.25)
+        unbounded = bool(max(at_limit, slopes[0]) > 0.25)
         if not unbounded or not inside:
             end = {"h2": 1.0} if self.k == self.n else {"log_delta": float(grid[0])}
             found.append((self.evaluate(reml=reml, **end), "h2=1"))

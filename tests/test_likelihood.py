@@ -151,6 +151,17 @@ def test_both_ends_are_flagged():
     assert (exact.boundary, exact.h2, exact.delta, exact.sigma2_e) == ("h2=1", 1.0, 0.0, 0.0)
 
 
+def test_ml_without_bound_is_seen_beyond_the_grid():
+    """Eigenvalues below the smallest δ of the search hide the divergence from it, but not from `unbounded`."""
+    eigenvalues = np.array([*np.linspace(3, 0.5, 25), 1e-7, 1e-8, 1e-9])
+    m = spectrum_model(eigenvalues, np.sqrt(eigenvalues + 0.5))
+    f = m.fit(reml=False)
+    assert m.slope([-10.0], reml=False)[0] < 0
+    assert f.unbounded
+    assert f.boundary is None
+    assert not m.fit(reml=True).unbounded
+
+
 def test_ml_without_bound_returns_the_optimum_inside():
     """K1 = 0 and X = 1: nLL falls by ½ log 10 per decade as h² → 1, which is no estimate."""
     G, X, y = cohort(60, 300, 1, 4)

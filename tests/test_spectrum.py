@@ -92,6 +92,13 @@ def test_a_kinship_from_a_text_file_keeps_its_rank(digits):
     assert spec.clipped < -(10.0 ** -(digits + 1))
 
 
+def test_a_kinship_in_single_precision_is_accepted():
+    G = snps(60, 20)
+    spec = lt.decompose_kinship((G @ G.T).astype(np.float32))
+    assert spec.k == 20
+    assert spec.clipped < -1e-9
+
+
 def test_a_kernel_of_weight_zero_does_not_choose_the_route():
     """At a2 = 1 only the few SNPs of G1 count, so tiny singular values survive as they do without G0."""
     rng = np.random.default_rng(2)
