@@ -1,13 +1,14 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
+# make benchmarks  time the package beside FaST-LMM
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
 book test notebooks: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book test lab notebooks data clean lock
+.PHONY: book test lab notebooks benchmarks data clean lock
 
 book: data _build/fresh
 	@test -e _build/succeeded || rm -rf _build/.doctrees  # else Sphinx forgets the warnings that failed the last build
@@ -23,10 +24,13 @@ test: data
 	$(BIN)/python -m pytest --nbval -n auto --dist loadfile
 
 lab: data
-	$(BIN)/jupyter lab --notebook-dir=book
+	$(BIN)/jupyter lab --notebook-dir=book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 notebooks: data
 	$(BIN)/python book/notebooks.py
+
+benchmarks: data
+	$(BIN)/python benchmarks/null_model.py
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data
@@ -45,7 +49,7 @@ _build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
 	@touch $@
 
 lock:
-	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --upgrade pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache

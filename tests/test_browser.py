@@ -128,6 +128,7 @@ def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config["bibtex_bibfiles"] = ["references.bib"]
+    config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_css")]
     config["sphinx"]["local_extensions"] = {}
     config["sphinx"]["config"]["extensions"].remove("chapter_numbers")  # a single page is no chapter
     (folder / "_config.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
