@@ -52,12 +52,22 @@ def gaussian_nll(y: Floats, mean: Floats, V: Floats) -> float:
     float
         nLL, in natural-log units
 
+    Raises
+    ------
+    ValueError
+        if the shapes do not fit, a number is NaN or infinite, or V is not positive definite
+
     Notes
     -----
     Derived in :eq:`gaussian`.
     """
-    r = y - mean
-    _, logdet = np.linalg.slogdet(V)
+    y, V = vector("y", y), matrix("V", V)
+    r = y - vector("mean", mean, rows=y.size)
+    if V.shape != (y.size, y.size):
+        raise ValueError(f"V has shape {V.shape}, but y has {y.size} entries")
+    sign, logdet = np.linalg.slogdet(V)
+    if sign <= 0:
+        raise ValueError(f"V has a determinant of sign {sign:g}: a covariance must be positive definite")
     return 0.5 * float(y.size * np.log(2 * np.pi) + logdet + r @ np.linalg.inv(V) @ r)
 
 

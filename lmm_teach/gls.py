@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +43,21 @@ def solve(C: Floats, c: Floats) -> Solution:
     -------
     Solution
 
+    Raises
+    ------
+    ValueError
+        if the shapes do not fit, or a number is NaN or infinite
+
     Notes
     -----
     Derived in :eq:`gls`. An eigenvalue counts as zero below d·eps of the largest: relative, so that the answer
     does not depend on the units of X.
     """
     d = c.size
+    if C.shape != (d, d):
+        raise ValueError(f"C has shape {C.shape}, but {d} right-hand sides need ({d}, {d})")
+    if not math.isfinite(C.sum() + c.sum()):
+        raise ValueError("C or c holds NaN or infinity: the weights of the individuals are out of range")
     L, failed = dpotrf(C, lower=1)
     pivots = L.diagonal() ** 2
     # A pivot is what is left of C_jj after the columns before it; d·eps of it is rounding.

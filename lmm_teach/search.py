@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import brentq
 
-from ._arrays import Floats
+from ._arrays import Floats, vector
 
 
 def minima(slope: Callable[[Floats], Floats], grid: Floats) -> list[float]:
@@ -20,18 +20,26 @@ def minima(slope: Callable[[Floats], Floats], grid: Floats) -> list[float]:
     Parameters
     ----------
     slope : derivative of the function; takes an array of arguments, returns an array of the same shape
-    grid : (g,) increasing arguments
+    grid : (g,) increasing arguments, at least two
 
     Returns
     -------
     list of float
         The minima, in increasing order; empty if the slope never turns.
 
+    Raises
+    ------
+    ValueError
+        if the grid is not increasing, or the slope is NaN on it
+
     Notes
     -----
     Derived in :eq:`minimum`.
     """
-    values = slope(grid)
+    grid = vector("grid", grid)
+    if grid.size < 2 or not (np.diff(grid) > 0).all():
+        raise ValueError(f"the grid of {grid.size} points must hold at least two, in increasing order")
+    values = vector("the slope", slope(grid), rows=grid.size)
     turns = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
     return [
         brentq(lambda t: float(slope(np.array([t]))[0]), grid[i], grid[i + 1], xtol=1e-13, rtol=1e-15)

@@ -31,3 +31,10 @@ def test_deficient_rank_gives_the_shortest_solution(scale):
     np.testing.assert_allclose(X @ got.b, X @ np.linalg.lstsq(X, y)[0], rtol=1e-8)
     np.testing.assert_allclose(got.inverse, np.linalg.pinv(C, rcond=1e-12), rtol=1e-6)
     assert got.logdet == pytest.approx(np.log(np.linalg.eigvalsh(C)[1:]).sum(), abs=1e-9)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), but 2 right-hand"):
+        solve(np.ones((2, 3)), np.ones(2))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        solve(np.array([[np.nan]]), np.ones(1))

@@ -282,6 +282,9 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
         (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), -np.diag([1.0, 1, 1, -1])), "positive definite"),
         (lambda: dense.evaluate(np.diag([2.0, 1.0, 0.5, 0.0]), ONE, Y, h2=1.0, reml=True), "singular at h2 = 1"),
     ],
 )

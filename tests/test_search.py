@@ -19,3 +19,17 @@ def test_monotone_functions_have_none():
 
 def test_a_minimum_on_a_grid_point():
     assert minima(lambda t: t, np.linspace(-1, 1, 3)) == pytest.approx([0.0], abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("grid", "slope", "message"),
+    [
+        ([1.0], np.sin, "grid of 1 points"),
+        ([0.0, 2.0, 1.0], np.sin, "increasing order"),
+        ([0.0, np.nan], np.sin, "1 NaN"),
+        ([0.0, 1.0], lambda t: t * np.nan, "the slope holds 2 NaN"),
+    ],
+)
+def test_bad_input_is_named(grid, slope, message):
+    with pytest.raises(ValueError, match=message):
+        minima(slope, np.array(grid))
