@@ -47,12 +47,13 @@ def summarize_snps(G: ArrayLike) -> SnpSummary:
     G = matrix("G", G, nan=True)
     observed = ~np.isnan(G)
     count = observed.sum(axis=0)
-    total = np.where(observed, G, 0.0).sum(axis=0)
+    total = G.sum(axis=0, where=observed)
     mean = np.divide(total, count, out=np.full(G.shape[1], np.nan), where=count > 0)
-    deviation = np.where(observed, G - mean, 0.0)  # mean imputation: a missing genotype deviates by zero
+    deviation = G - mean
+    deviation[~observed] = 0.0  # mean imputation: a missing genotype deviates by zero
     # Equality of extremes, not a small sd: rounding leaves sd = 1e-17 for a column of 0.1.
     constant = ~(np.fmax.reduce(G, axis=0) > np.fmin.reduce(G, axis=0))
-    sd = np.where(constant, 0.0, np.sqrt((deviation**2).mean(axis=0)))
+    sd = np.where(constant, 0.0, np.sqrt(np.einsum("ij,ij->j", deviation, deviation) / G.shape[0]))
     return SnpSummary(G.shape[0] - count, mean, sd, constant)
 
 
@@ -79,8 +80,8 @@ def standardize(G: ArrayLike) -> Floats:
     """
     G = matrix("G", G, nan=True)
     snps = summarize_snps(G)
-    scale = np.where(snps.constant, 1.0, snps.sd)
-    Z = (G - snps.mean) / scale
+    Z = G - snps.mean
+    Z /= np.where(snps.constant, 1.0, snps.sd)
     Z[np.isnan(G)] = 0.0
     Z[:, snps.constant] = 0.0
     return Z

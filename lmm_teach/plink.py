@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import Floats, matrix
-from .kinship import kinship, standardize, summarize_snps
+from .kinship import kinship, summarize_snps
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,11 @@ def analysed(
         raise ValueError(
             f"none of the {snps.size} SNPs passes: missing <= {max_missing}, MAF >= {min_maf}, not constant"
         )
-    chosen = G[:, snps]
-    Z = standardize(chosen) if standardised else np.nan_to_num(chosen - summarize_snps(chosen).mean)
-    K = kinship(Z[people])
+    everybody = summarize_snps(G[:, snps])
+    Z = G[np.ix_(people, snps)] - everybody.mean
+    if standardised:
+        Z /= everybody.sd
+    K = kinship(np.nan_to_num(Z, copy=False))  # a missing genotype is set to the mean
     if centre:
         K = K - K.mean(axis=0) - K.mean(axis=1)[:, None] + K.mean()
     return Analysed(individuals=people, snps=snps, K=K, y=target[people])
