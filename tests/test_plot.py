@@ -193,3 +193,16 @@ def test_source_refuses_what_has_none():
         plot.source(len)
     with pytest.raises(ValueError, match="no Python source"):
         plot.source(3)
+
+
+def test_no_label_of_a_heat_map_is_cut_off():
+    """The border of the picture is white on all sides, whatever the widths of ticks and labels."""
+    rng = np.random.default_rng(0)
+    kinship = 0.4 * np.cov(rng.normal(size=(202, 900)))  # at 202 the last tick is a wide one
+    for width, height in ((560, 460), (640, 400)):
+        figure, ax = plot.axes(width=width, height=height)
+        plot.heatmap(ax, kinship, groups=np.arange(202) // 26, label="kinship $K_{ij}$")
+        ax.set_ylabel("sibship")
+        pixels = np.asarray(Image.open(io.BytesIO(plot.png(figure))).convert("L"))
+        edges = [pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]]
+        assert all((edge > 250).all() for edge in edges)
