@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ._arrays import Floats, matrix
 
-NEGATIVE = 1e-7  # of the largest eigenvalue: single precision and text files make errors of this size, models do not
+NEGATIVE = 1e-6  # of the largest eigenvalue: single precision and text files make errors of this size, models do not
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def decompose_kinship(K0: ArrayLike, K1: ArrayLike | None = None, a2: float = 0.
     Returns
     -------
     Spectrum
-        Eigenvalues within n·eps of zero, relative to the largest, are left out. Negative ones down to -1e-7 of the
+        Eigenvalues within n·eps of zero, relative to the largest, are left out. Negative ones down to -1e-6 of the
         largest are rounding errors of the input: they are left out and reported in `clipped`, together with
         positive ones up to twice their size, which are errors too.
 
@@ -121,8 +121,8 @@ def decompose_kinship(K0: ArrayLike, K1: ArrayLike | None = None, a2: float = 0.
         count = int((S < -NEGATIVE * max(largest, 0.0)).sum())
         raise ValueError(
             f"K is not positive semi-definite: {count} of {S.size} eigenvalues are negative, the smallest "
-            f"{smallest:.3g} against a largest of {largest:.3g}; a kinship Z Zᵀ / s in single precision or better "
-            "cannot do that: decompose the SNPs themselves, or keep more decimals"
+            f"{smallest:.3g} against a largest of {largest:.3g}; a kinship Z Zᵀ / s cannot do that: decompose the "
+            "SNPs themselves, or compute and store K with more digits"
         )
     keep = S > max(S.size * np.finfo(float).eps * largest, -2 * smallest)  # rounding errors have either sign
     return Spectrum(np.ascontiguousarray(U[:, keep]), S[keep].copy(), min(smallest, 0.0))

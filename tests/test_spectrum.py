@@ -93,10 +93,11 @@ def test_a_kinship_from_a_text_file_keeps_its_rank(digits):
 
 
 def test_a_kinship_in_single_precision_is_accepted():
-    G = snps(60, 20)
-    spec = lt.decompose_kinship((G @ G.T).astype(np.float32))
-    assert spec.k == 20
-    assert spec.clipped < -1e-9
+    rng = np.random.default_rng(0)
+    Z = lt.standardize(rng.binomial(2, rng.uniform(0.1, 0.9, 3000), size=(300, 3000))).astype(np.float32)
+    spec = lt.decompose_kinship(Z @ Z.T / np.float32(3000))  # 3,000 additions, each rounded
+    assert spec.clipped < -1e-8
+    np.testing.assert_allclose((spec.U * spec.S) @ spec.U.T, Z.astype(float) @ Z.T.astype(float) / 3000, atol=1e-5)
 
 
 def test_a_kernel_of_weight_zero_does_not_choose_the_route():
