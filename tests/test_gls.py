@@ -33,6 +33,14 @@ def test_deficient_rank_gives_the_shortest_solution(scale):
     assert got.logdet == pytest.approx(np.log(np.linalg.eigvalsh(C)[1:]).sum(), abs=1e-9)
 
 
+def test_several_dependent_columns():
+    """The zero eigenvalues are measured against the largest, not against each other."""
+    X = np.random.default_rng(4).normal(size=(30, 2)) @ np.random.default_rng(5).normal(size=(2, 5))
+    got = solve(X.T @ X, X.T @ np.arange(30.0))
+    assert got.rank == 2
+    np.testing.assert_allclose(X @ got.b, X @ np.linalg.lstsq(X, np.arange(30.0))[0], rtol=1e-8)
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"shape \(2, 3\), but 2 right-hand"):
         solve(np.ones((2, 3)), np.ones(2))

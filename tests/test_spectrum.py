@@ -78,6 +78,9 @@ def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
     assert "clipped -1.0e-09" in repr(spec)
     with pytest.raises(ValueError, match=r"1 of 15 eigenvalues are negative, the smallest -0\.1 "):
         lt.decompose_kinship(K - 0.1 * np.outer(u, u))
+    for scale in (1e-12, 1e12):  # the limit is relative
+        with pytest.raises(ValueError, match="not positive semi-definite"):
+            lt.decompose_kinship(scale * (K - 0.1 * np.outer(u, u)))
     with pytest.raises(ValueError, match="not positive semi-definite: 15 of 15"):
         lt.decompose_kinship(-np.eye(15))
 
