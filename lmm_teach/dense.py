@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import null_space
+from scipy.special import gammaln
 
 from ._arrays import Floats, matrix, vector
-from .likelihood import Evaluation, shares
+from .variance import Evaluation, shares
 
 
 def covariance(
@@ -71,6 +73,30 @@ def gaussian_nll(y: Floats, mean: Floats, V: Floats) -> float:
     return 0.5 * float(y.size * np.log(2 * np.pi) + logdet + r @ np.linalg.inv(V) @ r)
 
 
+def student_nll(y: Floats, mean: Floats, Sigma: Floats, dof: float) -> float:
+    """Minus the log-density of a multivariate t, by determinant and inverse.
+
+    Parameters
+    ----------
+    y, mean : (n,) observation and its expectation
+    Sigma : (n, n) shape matrix, in squared units of y
+    dof : degrees of freedom ν > 0
+
+    Returns
+    -------
+    float
+        nLL, in natural-log units
+
+    Notes
+    -----
+    Derived in :eq:`student`.
+    """
+    n, r = y.size, y - mean
+    q = r @ np.linalg.inv(Sigma) @ r
+    constant = gammaln(dof / 2) - gammaln((dof + n) / 2) + 0.5 * n * np.log(dof * np.pi)
+    return float(constant + 0.5 * np.linalg.slogdet(Sigma)[1] + 0.5 * (dof + n) * np.log(1 + q / dof))
+
+
 def evaluate(
     K: ArrayLike,
     X: ArrayLike,
@@ -80,6 +106,8 @@ def evaluate(
     h2: float | None = None,
     delta: float | None = None,
     log_delta: float | None = None,
+    dof: float | None = None,
+    scale: float = 1.0,
 ) -> Evaluation:
     """Profile likelihood at one value of h², with explicit inverses and determinants.
 
@@ -90,6 +118,7 @@ def evaluate(
     y : (n,) phenotype
     reml : restricted likelihood (True) or full likelihood (False)
     h2, delta, log_delta : exactly one of them
+    dof, scale : as in `LMM.evaluate`
 
     Returns
     -------
@@ -126,6 +155,11 @@ def evaluate(
     else:
         sigma2 = r @ inverse @ r / n
         nll = 0.5 * (logdet_M + n * (np.log(2 * np.pi * sigma2) + 1))
+    if dof is not None:
+        A = null_space(X.T) if reml else np.eye(n)
+        mean = np.zeros(n - d) if reml else X @ beta
+        nll = student_nll(A.T @ y, mean, scale * A.T @ M @ A, dof)
+        sigma2 = (dof * scale + r @ inverse @ r) / (dof + A.shape[1])
     return Evaluation(
         nll=float(nll),
         beta=beta,

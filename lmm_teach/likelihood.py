@@ -3,99 +3,44 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from ._arrays import Floats, matrix, vector
 from .gls import solve
+from .projection import independent, residual
+from .proximal import absorb
 from .rotation import rotate
 from .search import minima
 from .spectrum import Spectrum
+from .variance import Evaluation, Fit, shares
 
 GRID = np.linspace(-10.0, 10.0, 101)  # log δ relative to the mean eigenvalue of K
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The likelihood at one δ, with everything else at its best there.
-
-    Attributes
-    ----------
-    nll : negative log-likelihood (REML or ML, as asked), in natural-log units
-    beta : (d,) fixed effects, in units of y per unit of X; NaN for a column that `LMM.dropped` lists
-    beta_cov : (d, d) their covariance, in squared units
-    sigma2_g, sigma2_e : variance components, in squared units of y
-    h2 : share σ_g² / (σ_g² + σ_e²)
-    delta : ratio σ_e² / σ_g², infinite at h² = 0
-    """
-
-    nll: float
-    beta: Floats
-    beta_cov: Floats
-    sigma2_g: float
-    sigma2_e: float
-    h2: float
-    delta: float
-
-
-@dataclass(frozen=True)
-class Fit(Evaluation):
-    """The evaluation at the optimum.
-
-    Attributes
-    ----------
-    boundary : None for an optimum inside, "h2=0" or "h2=1" for one at that end
-    optima : (h2, nll) of every local optimum inside, in order of h2
-    unbounded : True where the likelihood grows without bound as h² → 1, so that "the optimum" is the best one inside,
-        or where there is none, the smallest δ of the search (chapter 8)
-    """
-
-    boundary: str | None = None
-    optima: tuple[tuple[float, float], ...] = ()
-    unbounded: bool = False
-
-
-def shares(h2: float | None, delta: float | None, log_delta: float | None) -> tuple[float, float]:
-    """Turn the one parameter that was given into the shares h² and 1 - h², each to full precision.
+def student_nll(logdet: float, q: float, N: int, dof: float, scale: float) -> float:
+    """Minus the log-density of a multivariate t, from a log-determinant and a quadratic form.
 
     Parameters
     ----------
-    h2, delta, log_delta : exactly one of them is not None
+    logdet : log-determinant of M (with REML's terms)
+    q : residual quadratic form rᵀM⁻¹r, in squared units of y
+    N : number of observations or contrasts
+    dof : degrees of freedom ν > 0
+    scale : the prior's value of the total variance, in squared units of y
 
     Returns
     -------
-    (float, float)
-        h² and 1 - h²
-
-    Raises
-    ------
-    ValueError
-        if none or several are given, or the one is NaN or out of range
+    float
+        nLL, in natural-log units
 
     Notes
     -----
-    Derived in :eq:`conversions`. The second share is not computed as one minus the first, which would lose the
-    digits of a small δ.
+    Derived in :eq:`student`.
     """
-    given = {
-        name: float(value)
-        for name, value in (("h2", h2), ("delta", delta), ("log_delta", log_delta))
-        if value is not None
-    }
-    if len(given) != 1:
-        raise ValueError(f"give exactly one of h2, delta and log_delta; got {', '.join(given) or 'none'}")
-    ((name, value),) = given.items()
-    if name == "h2" and 0 <= value <= 1:
-        return value, 1.0 - value
-    if name == "delta" and value >= 0:
-        return 1.0 / (1.0 + value), 1.0 if value == np.inf else value / (1.0 + value)
-    if name == "log_delta" and not math.isnan(value):
-        return float(expit(-value)), float(expit(value))
-    allowed = {"h2": "between 0 and 1", "delta": "0 or more", "log_delta": "a number"}[name]
-    raise ValueError(f"{name} = {value} must be {allowed}")
+    constant = math.lgamma(dof / 2) - math.lgamma((dof + N) / 2) + 0.5 * N * math.log(math.pi * dof * scale)
+    return constant + 0.5 * (logdet + (dof + N) * math.log1p(q / (dof * scale)))
 
 
 class LMM:
@@ -126,7 +71,7 @@ class LMM:
 
     def __init__(self, spec: Spectrum, X: ArrayLike, y: ArrayLike) -> None:
         X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n)
-        Q, self._kept = _independent(X)
+        Q, self._kept = independent(X)
         self.n, self.d, self.k = spec.n, Q.shape[1], spec.k
         self.dropped = tuple(j for j in range(X.shape[1]) if j not in self._kept)
         if self.d == 0:
@@ -135,17 +80,16 @@ class LMM:
             raise ValueError(f"{self.n} individuals and {self.d} independent covariates leave fewer than 2 degrees "
                              "of freedom; use more individuals or fewer covariates")  # fmt: skip
         self._offset = Q.T @ y
-        r = y - Q @ self._offset
-        r -= Q @ (Q.T @ r)
+        r = residual(Q, y)
         left, size = np.linalg.norm(r), np.linalg.norm(y)
         if left <= 1e-12 * size:
             raise ValueError(f"X explains y exactly (|residual| = {left:.1e}, |y| = {size:.1e}): a constant y, or one "
                              "that is a sum of covariates, leaves no variance to model")  # fmt: skip
-        self._S = spec.S
+        self._spec, self._S = spec, spec.S
         self._R_inverse = np.linalg.solve(Q.T @ X[:, self._kept], np.eye(self.d))
         # Every sum over individuals that a likelihood needs is w @ products: one column per pair (a, b) of the
         # d + 1 columns of [Q, r]; _pair[a, b] is the column of that pair.
-        rotated = rotate(spec, np.column_stack([Q, r]))
+        self._rotated = rotated = rotate(spec, np.column_stack([Q, r]))
         rows, columns = np.triu_indices(self.d + 1)
         self._products = rotated.along[:, rows] * rotated.along[:, columns]
         self._outside = np.zeros(rows.size)
@@ -159,54 +103,71 @@ class LMM:
         return f"LMM(n={self.n}, rank of X {self.d}, rank of K {self.k}{dropped})"
 
     def evaluate(
-        self, *, reml: bool, h2: float | None = None, delta: float | None = None, log_delta: float | None = None
-    ) -> Evaluation:
+        self, *, reml: bool, h2: float | None = None, delta: float | None = None, log_delta: float | None = None,
+        dof: float | None = None, scale: float = 1.0,
+        exclude: ArrayLike | None = None, include: ArrayLike | None = None,
+    ) -> Evaluation:  # fmt: skip
         """Evaluate the profile likelihood at one value of the variance ratio.
 
         Parameters
         ----------
         reml : restricted likelihood (True) or full likelihood (False); there is no default
         h2, delta, log_delta : exactly one of them
+        dof, scale : None for the normal model; else the degrees of freedom ν > 0 of a multivariate t, and the value
+            of the total variance σ_g² + σ_e² that its prior is centred on, in squared units of y
+        exclude, include : (n, r) columns W whose W Wᵀ is taken from K or added to it, with the scaling of G = Z/√s
 
         Returns
         -------
         Evaluation
+            With `dof`, the variances are those of 1 / E[1/σ² | y]: between `scale` and the profile's.
 
         Raises
         ------
         ValueError
-            if not exactly one of h2, delta, log_delta is given and in range, or if h² = 1 and K is singular
+            if not exactly one of h2, delta, log_delta is given and in range, if h² = 1 and K is singular, if dof or
+            scale is not positive, or if K without the excluded columns gives no covariance
 
         Notes
         -----
-        Derived in :eq:`profile-rotated`.
+        Derived in :eq:`profile-rotated`; for `dof` in :eq:`student`, for `exclude` and `include` in :eq:`rank-update`.
         """
-        genetic, residual = shares(h2, delta, log_delta)
-        D = genetic * self._S + residual
+        genetic, noise = shares(h2, delta, log_delta)
+        D = genetic * self._S + noise
         nulls = self.n - self.k
-        if residual == 0 and nulls:
+        if noise == 0 and nulls:
             raise ValueError(f"h2 = 1 makes the covariance K itself, whose rank is {self.k} with {self.n} individuals: "
                              "its inverse does not exist; evaluate at h2 < 1")  # fmt: skip
         sums = (1.0 / D) @ self._products
         logdet_M = float(np.log(D).sum())
         if nulls:
-            sums += self._outside / residual
-            logdet_M += nulls * math.log(residual)
+            sums += self._outside / noise
+            logdet_M += nulls * math.log(noise)
         T = sums[self._pair]
+        if genetic and not (exclude is None and include is None):
+            T, change = self._update(T, D, genetic, noise, include, exclude)
+            logdet_M += change
         gls = solve(T[:-1, :-1], T[:-1, -1])
         q = float(T[-1, -1] - T[:-1, -1] @ gls.b)
-        N = self.n - self.d if reml else self.n
-        sigma2 = q / N
-        nll = 0.5 * (logdet_M + (gls.logdet if reml else 0.0) + N * (math.log(2 * math.pi * sigma2) + 1))
+        N, logdet_C = (self.n - self.d, gls.logdet) if reml else (self.n, 0.0)
+        if dof is None:
+            sigma2 = q / N
+            nll = 0.5 * (logdet_M + logdet_C + N * (math.log(2 * math.pi * sigma2) + 1))
+        else:
+            if not (0 < dof < np.inf and 0 < scale < np.inf):
+                raise ValueError(f"dof = {dof} and scale = {scale} must be positive and finite; for the normal model "
+                                 "leave dof out")  # fmt: skip
+            sigma2 = (dof * scale + q) / (dof + N)
+            nll = student_nll(logdet_M + logdet_C, q, N, dof, scale)
         beta = self._R_inverse @ (self._offset + gls.b)
         beta_cov = sigma2 * (self._R_inverse @ gls.inverse @ self._R_inverse.T)
         if self.dropped:
             beta, beta_cov = self._fill(beta), self._fill(self._fill(beta_cov).T)
-        delta = residual / genetic if genetic else np.inf
-        return Evaluation(nll, beta, beta_cov, genetic * sigma2, residual * sigma2, genetic, delta)
+        delta = noise / genetic if genetic else np.inf
+        return Evaluation(nll, beta, beta_cov, genetic * sigma2, noise * sigma2, genetic, delta)
 
-    def slope(self, log_delta: ArrayLike, *, reml: bool) -> Floats:
-        """Derivative of the profile nLL by log δ, at many points at once.
+    def derivatives(self, log_delta: ArrayLike, *, reml: bool) -> tuple[Floats, Floats]:
+        """First and second derivative of the profile nLL by log δ, at many points at once.
 
         Parameters
         ----------
@@ -215,26 +176,29 @@ class LMM:
 
         Returns
         -------
-        (g,) array
-            d nLL / d log δ
+        slope, curvature : (g,) arrays
+            d nLL / d log δ and d² nLL / d (log δ)²
 
         Notes
         -----
-        Derived in :eq:`slope`. The share of noise δ / (S + δ) of each eigenvector is 1 outside.
+        Derived in :eq:`slope` and :eq:`curvature`. The share of noise δ / (S + δ) of each eigenvector is 1 outside.
         """
         delta = np.exp(vector("log_delta", log_delta))[:, None]
-        noise = delta / (self._S + delta)
-        T1, T2 = ((w @ self._products + self._outside)[:, self._pair] for w in (noise, noise * noise))
-        C1, c1 = T1[:, :-1, :-1], T1[:, :-1, -1:]
-        solved = np.linalg.solve(C1, np.concatenate([c1, T2[:, :-1, :-1]], axis=2))
-        b = solved[:, :, :1]
+        nu = delta / (self._S + delta)
+        T1, T2, T3 = ((w @ self._products + self._outside)[:, self._pair] for w in (nu, nu**2, nu**3))
+        QT1Q, QT2Q, QT3Q = (T[:, :-1, :-1] for T in (T1, T2, T3))
+        b = np.linalg.solve(QT1Q, T1[:, :-1, -1:])
         v = np.concatenate([-b, np.ones((len(b), 1, 1))], axis=1)  # r - Qb in the basis [Q, r]
-        q1 = (T1[:, -1:, :] @ v)[:, 0, 0]
-        q2 = (v.transpose(0, 2, 1) @ T2 @ v)[:, 0, 0]
-        trace = noise.sum(axis=1) + (self.n - self.k)
+        q1, q2, q3 = ((v.transpose(0, 2, 1) @ T @ v)[:, 0, 0] for T in (T1, T2, T3))
+        u = (T2 @ v)[:, :-1]  # what moves b: its derivative is -solve(QT1Q, u)
+        moved = (u.transpose(0, 2, 1) @ np.linalg.solve(QT1Q, u))[:, 0, 0]
+        first, second = nu.sum(axis=1) + (self.n - self.k), (nu * (1 - nu)).sum(axis=1)
         if reml:
-            trace -= np.trace(solved[:, :, 1:], axis1=1, axis2=2)
-        return 0.5 * (trace - (self.n - self.d if reml else self.n) * q2 / q1)
+            A2, A3 = np.linalg.solve(QT1Q, QT2Q), np.linalg.solve(QT1Q, QT3Q)
+            first = first - np.trace(A2, axis1=1, axis2=2)
+            second = second - np.trace(A2 + A2 @ A2 - 2 * A3, axis1=1, axis2=2)
+        N, ratio = self.n - self.d if reml else self.n, q2 / q1
+        return 0.5 * (first - N * ratio), 0.5 * (second - N * (ratio + ratio**2 + 2 * (moved - q3) / q1))
 
     def fit(self, *, reml: bool) -> Fit:
         """Find the h² at which the profile likelihood is highest, over all local optima and both ends.
@@ -267,14 +231,15 @@ class LMM:
         # Far below the smallest eigenvalue the slope tends to ½ for each direction outside K that X explains, if X
         # explains them all, instead of to 0 or below: a likelihood without bound.
         limit = min(float(np.log(self._S[-1])) - 20.0, float(grid[0]))
-        at_limit, *slopes = self.slope([limit, *grid], reml=reml)
-        if np.abs(slopes).max() <= 1e-9 * self.n:
-            raise ValueError(f"the likelihood does not depend on h2 (its slope is {np.abs(slopes).max():.1e} at most): "
-                             "K is a multiple of the identity on what X leaves free")  # fmt: skip
-        inside = [self.evaluate(log_delta=t, reml=reml) for t in minima(lambda t: self.slope(t, reml=reml), grid)]
+        slopes = self.derivatives([limit, *grid], reml=reml)[0]
+        if np.abs(slopes[1:]).max() <= 1e-9 * self.n:
+            raise ValueError(f"the likelihood does not depend on h2 (its slope is {np.abs(slopes[1:]).max():.1e} at "
+                             "most): K is a multiple of the identity on what X leaves free")  # fmt: skip
+        best_inside = minima(lambda t: self.derivatives(t, reml=reml), grid, slopes[1:])
+        inside = [self.evaluate(log_delta=t, reml=reml) for t in best_inside]
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]
         found.append((self.evaluate(h2=0.0, reml=reml), "h2=0"))
-        unbounded = bool(max(at_limit, slopes[0]) > 0.25)
+        unbounded = bool(slopes[:2].max() > 0.25)
         if not unbounded or not inside:
             end = {"h2": 1.0} if self.k == self.n else {"log_delta": float(grid[0])}
             found.append((self.evaluate(reml=reml, **end), "h2=1"))
@@ -282,18 +247,27 @@ class LMM:
         optima = tuple((e.h2, e.nll) for e in reversed(inside))
         return Fit(**vars(best), boundary=boundary, optima=optima, unbounded=unbounded)
 
+    def _update(
+        self, T: Floats, D: Floats, genetic: float, noise: float, include: ArrayLike | None, exclude: ArrayLike | None
+    ) -> tuple[Floats, float]:
+        """Change T, and the log-determinant, for a K to which columns are added and from which columns are taken."""
+        excluded, included = (np.empty((self.n, 0)) if W is None else matrix(name, W, rows=self.n)
+                              for name, W in (("exclude", exclude), ("include", include)))  # fmt: skip
+        W = rotate(self._spec, np.hstack([excluded, included]))
+        along = np.hstack([self._rotated.along, W.along])
+        B = (along.T / D) @ along
+        if self._rotated.outside is not None and W.outside is not None:
+            outside = np.hstack([self._rotated.outside, W.outside])
+            B += outside.T @ outside / noise
+        B[: len(T), : len(T)] = T
+        change = 0.0
+        for columns, sign in ((included, 1), (excluded, -1)):  # what is excluded may be part of what was included
+            if r := columns.shape[1]:
+                B, logdet = absorb(B, r, genetic, sign)
+                change += logdet
+        return B, change
+
     def _fill(self, values: Floats) -> Floats:
         full = np.full((self.d + len(self.dropped), *values.shape[1:]), np.nan)
         full[self._kept] = values
         return full
-
-
-def _independent(X: Floats) -> tuple[Floats, list[int]]:
-    """An orthonormal basis of X's columns, and which columns are independent of those before them."""
-    basis, kept = np.empty((X.shape[0], 0)), list[int]()
-    for j, x in enumerate(X.T):
-        r = x - basis @ (basis.T @ x)
-        r -= basis @ (basis.T @ r)  # once more: the first pass leaves rounding of the size of x
-        if np.linalg.norm(r) > 1e-10 * np.linalg.norm(x):
-            basis, kept = np.column_stack([basis, r / np.linalg.norm(r)]), [*kept, j]
-    return basis, kept

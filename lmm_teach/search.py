@@ -1,26 +1,28 @@
-"""Find every local minimum of a smooth function of one variable from its slope (chapter 7)."""
+"""Find every local minimum of a smooth function of one variable from its two derivatives (chapter 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import brentq
 
 from ._arrays import Floats, vector
 
+Derivatives = Callable[[Floats], tuple[Floats, Floats]]
 
-def minima(slope: Callable[[Floats], Floats], grid: Floats) -> list[float]:
+
+def minima(derivatives: Derivatives, grid: Floats, slopes: Floats | None = None) -> list[float]:
     """Locate each place where the slope turns from negative to positive.
 
     Every pair of neighbouring grid points between which the slope changes from below zero to above holds a
-    minimum; each such bracket is refined by Brent's root finder on the slope. A minimum is missed only if a
-    maximum lies in the same grid interval.
+    minimum; all these brackets are refined together by Newton's method. A minimum is missed only if a maximum
+    lies in the same grid interval.
 
     Parameters
     ----------
-    slope : derivative of the function; takes an array of arguments, returns an array of the same shape
+    derivatives : slope and curvature of the function; takes an array of arguments, returns two arrays of its shape
     grid : (g,) increasing arguments, at least two
+    slopes : (g,) the slopes on the grid, if they are known already
 
     Returns
     -------
@@ -39,9 +41,36 @@ def minima(slope: Callable[[Floats], Floats], grid: Floats) -> list[float]:
     grid = vector("grid", grid)
     if grid.size < 2 or not (np.diff(grid) > 0).all():
         raise ValueError(f"the grid of {grid.size} points must hold at least two, in increasing order")
-    values = vector("the slope", slope(grid), rows=grid.size)
-    turns = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
-    return [
-        brentq(lambda t: float(slope(np.array([t]))[0]), grid[i], grid[i + 1], xtol=1e-13, rtol=1e-15)
-        for i in turns
-    ]
+    slopes = vector("the slope", derivatives(grid)[0] if slopes is None else slopes, rows=grid.size)
+    turns = np.flatnonzero((slopes[:-1] < 0) & (slopes[1:] >= 0))
+    return newton(derivatives, grid[turns], grid[turns + 1]).tolist() if turns.size else []
+
+
+def newton(derivatives: Derivatives, low: Floats, high: Floats) -> Floats:
+    """Refine brackets of minima by Newton's method, and by bisection where a step would leave its bracket.
+
+    Parameters
+    ----------
+    derivatives : as in `minima`
+    low, high : (b,) brackets; the slope is negative at `low` and not negative at `high`
+
+    Returns
+    -------
+    (b,) array
+        where the slope is zero
+
+    Notes
+    -----
+    Derived in :eq:`newton`. The error after a Newton step is of the order of the step squared, so a step below 1e-8 is
+    the last one.
+    """
+    t = (low + high) / 2
+    for _ in range(200):
+        slope, curvature = derivatives(t)
+        low, high = np.where(slope < 0, t, low), np.where(slope < 0, high, t)
+        step = np.divide(slope, curvature, out=np.full_like(t, np.inf), where=curvature > 0)
+        inside = (t - step >= low) & (t - step <= high)
+        previous, t = t, np.where(inside, t - step, (low + high) / 2)
+        if (np.abs(t - previous) <= np.where(inside, 1e-8, 1e-14) * np.maximum(1.0, np.abs(t))).all():
+            break
+    return t

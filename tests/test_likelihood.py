@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import null_space
 from scipy.optimize import minimize_scalar
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, multivariate_t
 
 import lmm_teach as lt
 from lmm_teach import dense
@@ -72,14 +72,17 @@ def test_nothing_beats_the_profile():
 
 @settings(deadline=None, max_examples=60)
 @given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), log_delta=st.floats(-4, 4))
-def test_slope_is_the_derivative(shape, seed, reml, log_delta):
+def test_slope_and_curvature_are_the_derivatives(shape, seed, reml, log_delta):
     n, s, d = shape
     G, X, y = cohort(n, s, d, seed)
     m = lt.LMM(lt.decompose_snps(G), X, y)
     h = 1e-4
     ends = [m.evaluate(log_delta=log_delta + t, reml=reml).nll for t in (-2 * h, -h, h, 2 * h)]
     difference = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * h)
-    assert m.slope([log_delta], reml=reml)[0] == pytest.approx(difference, abs=1e-7)
+    slope, curvature = m.derivatives([log_delta], reml=reml)
+    assert slope[0] == pytest.approx(difference, abs=1e-7)
+    (below,), (above,) = (m.derivatives([log_delta + t], reml=reml)[0] for t in (-h, h))
+    assert curvature[0] == pytest.approx((above - below) / (2 * h), abs=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
@@ -94,8 +97,58 @@ def test_fit_is_at_least_as_good_as_a_fine_search(shape, seed, h2):
     assert f.nll <= fine + 1e-9
     assert f.nll <= m.evaluate(h2=0, reml=True).nll
     if f.boundary is None:
-        assert m.slope([np.log(f.delta)], reml=True)[0] == pytest.approx(0, abs=1e-8)
+        assert m.derivatives([np.log(f.delta)], reml=True)[0][0] == pytest.approx(0, abs=1e-8)
     assert (f.boundary == "h2=0") == (f.h2 == 0.0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), dof=st.sampled_from([0.5, 4.0, 300.0]))
+def test_student_t_is_scipys_density(shape, seed, reml, dof):
+    """Of y at the GLS mean (ML), or of n - d contrasts (REML), with shape matrix scale · M."""
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed)
+    e = lt.LMM(lt.decompose_snps(G), X, y).evaluate(reml=reml, h2=0.4, dof=dof, scale=1.7)
+    slow = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=1.7)
+    M = 1.7 * dense.covariance(G @ G.T, h2=0.4)
+    A = null_space(X.T) if reml else np.eye(n)
+    mean = A.T @ (X @ e.beta)
+    density = multivariate_t(mean, A.T @ M @ A, df=dof).logpdf(A.T @ y)
+    assert e.nll == pytest.approx(-density, abs=1e-9)
+    assert e.nll == pytest.approx(slow.nll, abs=1e-9)
+    assert (e.sigma2_g, e.sigma2_e) == pytest.approx((slow.sigma2_g, slow.sigma2_e), rel=1e-8)
+    np.testing.assert_allclose(e.beta_cov, slow.beta_cov, rtol=1e-7, atol=1e-9)
+
+
+# A downdate of nearly everything at h² near 1 divides by (1 - h²)² of what it subtracts, so it is not asked here.
+WELL = [{"h2": 0.0}, {"h2": 0.37}, {"h2": 0.8}, {"delta": 0.5}, {"delta": 40.0}, {"log_delta": 1.0}]
+
+
+@settings(deadline=None, max_examples=100)
+@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), form=st.sampled_from(WELL), r=st.integers(1, 3))
+def test_excluded_and_included_columns_are_recomputation(shape, seed, reml, form, r):
+    """K without some of its own SNPs, with further columns, and both, whatever the form and the rank."""
+    n, s, d = shape
+    G, X, y = cohort(n, s, d, seed)
+    W, more = G[:, :r], np.random.default_rng(seed).normal(size=(n, 2))
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    for K, options in (
+        (G[:, r:] @ G[:, r:].T, {"exclude": W}),
+        (G @ G.T + more @ more.T, {"include": more}),
+        (G[:, r:] @ G[:, r:].T + more @ more.T, {"exclude": W, "include": more}),
+        (G @ G.T, {"exclude": more, "include": more}),
+    ):
+        fast, slow = m.evaluate(reml=reml, **form, **options), dense.evaluate(K, X, y, reml=reml, **form)
+        assert fast.nll == pytest.approx(slow.nll, abs=1e-8)
+        np.testing.assert_allclose(fast.beta, slow.beta, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(fast.beta_cov, slow.beta_cov, rtol=1e-6, atol=1e-8)
+        assert fast.sigma2_e == pytest.approx(slow.sigma2_e, rel=1e-7)
+
+
+def test_columns_that_are_not_in_the_kernel_cannot_be_excluded():
+    G, X, y = cohort(12, 30, 1, 3)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    with pytest.raises(ValueError, match=r"K without the 1 excluded columns .* not positive definite .*1/√s"):
+        m.evaluate(reml=True, h2=0.9, exclude=np.sqrt(30) * 3 * G[:, :1])
 
 
 def test_balanced_anova_has_a_closed_form():
@@ -125,7 +178,7 @@ def test_two_levels_have_a_closed_form():
     m = spectrum_model([4.0] * 20 + [1.0] * 30, [np.sqrt(30 / 20)] * 20 + [np.sqrt(12 / 30)] * 30)
     f = m.fit(reml=True)
     assert f.delta == pytest.approx(1 / 11, rel=1e-10)
-    assert m.slope([np.log(1 / 11)], reml=True)[0] == pytest.approx(0, abs=1e-12)
+    assert m.derivatives([np.log(1 / 11)], reml=True)[0][0] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_better_of_two_optima_is_returned():
@@ -156,7 +209,7 @@ def test_ml_without_bound_is_seen_beyond_the_grid():
     eigenvalues = np.array([*np.linspace(3, 0.5, 25), 1e-7, 1e-8, 1e-9])
     m = spectrum_model(eigenvalues, np.sqrt(eigenvalues + 0.5))
     f = m.fit(reml=False)
-    assert m.slope([-10.0], reml=False)[0] < 0
+    assert m.derivatives([-10.0], reml=False)[0][0] < 0
     assert f.unbounded
     assert f.boundary is None
     assert not m.fit(reml=True).unbounded
@@ -281,6 +334,10 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(h2=1.0, reml=True), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=0.0), "dof = 0.0 and scale = 1.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=-1.0), "scale = -1.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "exclude has 3 rows"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, include=np.ones(4)), "include must be 2-d"),
         (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
         (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
