@@ -1,10 +1,10 @@
-"""Run GEMMA's null models and write ``golden/gemma_null.csv``.
+"""Run GEMMA's null models and scans, and write ``golden/gemma_null.csv`` and ``golden/gemma_scan.csv``.
 
     python reference/gemma.py
 
 needs ``gemma`` on the PATH (``apt install gemma``), lmm_teach with its extra ``data``, and a minute. GEMMA builds
 the kinship (``-gk 1`` centred, ``-gk 2`` standardised), fits the null model by REML and ML, and logs six digits of
-each number. Nothing is computed here: the numbers are copied from its log.
+each number; ``-lmm 4`` tests every SNP, of which a part is kept. Nothing is computed here: the numbers are copied.
 """
 
 import csv
@@ -32,10 +32,14 @@ LOGGED = {
     "ve": "ve estimate in the null model",
 }
 
+# scans with the centred kinship: name, PLINK prefix, whether with the covariate of cov.txt, one SNP of how many is kept
+SCANS = (("hs_n1", "mouse_hs1940", False, 40), ("synth", "all", False, 25), ("synth_cov", "all", True, 25))
+KEPT = ("rs", "af", "beta", "se", "l_remle", "l_mle", "p_wald", "p_lrt", "p_score")
+
 
 def unpack_synth(folder: Path) -> None:
     """Write the synth set, with its phenotype as the sixth column of the .fam file and LF line ends."""
-    for name in ("all.bed", "all.bim", "all.fam", "pheno_10_causals.txt"):
+    for name in ("all.bed", "all.bim", "all.fam", "pheno_10_causals.txt", "cov.txt"):
         content = gzip.decompress((HERE / "synth" / f"{name}.gz").read_bytes())
         (folder / name).write_bytes(content if name == "all.bed" else content.replace(b"\r", b""))
     y = {
@@ -44,6 +48,20 @@ def unpack_synth(folder: Path) -> None:
     }
     fam = [line.split() for line in (folder / "all.fam").read_text().splitlines()]
     (folder / "all.fam").write_text("".join(" ".join([*row[:5], y[row[1]]]) + "\n" for row in fam))
+    cov = {line.split()[1]: line.split()[2] for line in (folder / "cov.txt").read_text().splitlines()}
+    (folder / "all.cov").write_text("".join(f"1 {cov[row[1]]}\n" for row in fam))  # GEMMA wants the intercept, too
+
+
+def scan(folder: Path, prefix: str, covariate: bool, step: int) -> list[dict[str, str]]:
+    """Run ``-lmm 4`` with the centred kinship that `null_model` left, and keep every `step`-th SNP."""
+    command = ["gemma", "-bfile", prefix, "-n", "1", "-k", f"{prefix}_n1_gk1.cXX.txt", "-lmm", "4", "-o", "scan"]
+    command += ["-outdir", "."] + (["-c", f"{prefix}.cov"] if covariate else [])
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    with (folder / "scan.assoc.txt").open(newline="\n") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return [{"row": str(i)} | {key: row[key].strip() for key in KEPT} for i, row in enumerate(rows) if i % step == 0]
 
 
 def null_model(folder: Path, prefix: str, column: int, gk: int) -> dict[str, str]:
@@ -80,12 +98,17 @@ def main() -> None:
             for run, prefix, column in RUNS
             for K, gk in (("Kc", 1), ("Ks", 2))
         ]
-    table = HERE / "golden" / "gemma_null.csv"
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"{len(rows)} null models by GEMMA {rows[0]['gemma']}: {table.name}")
+        scans = [
+            {"data": run} | row
+            for run, prefix, covariate, step in SCANS
+            for row in scan(folder, prefix, covariate, step)
+        ]
+    for name, found in (("gemma_null", rows), ("gemma_scan", scans)):
+        with (HERE / "golden" / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
+        print(f"{name}.csv: {len(found)} rows by GEMMA {rows[0]['gemma']}")
 
 
 if __name__ == "__main__":

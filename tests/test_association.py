@@ -1,0 +1,295 @@
+"""The scan against one model per SNP, GEMMA, 40-digit arithmetic and closed forms; and SNPs it cannot test."""
+
+import warnings
+
+import numpy as np
+import pytest
+from golden import genotypes, problem, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import lmm_teach as lt
+from lmm_teach.association import Scanner, log10_sf_chi2, log10_sf_f, scan
+
+
+def cohort(n, s, d, seed, columns=3):
+    """K of rank min(s, n - 1), X with intercept, y, and SNPs to test, of which one has an effect."""
+    rng = np.random.default_rng(seed)
+    G = lt.standardize(rng.normal(size=(n, s))) / np.sqrt(s)
+    X = np.column_stack([np.ones(n), rng.normal(size=(n, d - 1))])
+    snps = rng.integers(0, 3, size=(n, columns)).astype(float)
+    y = X @ rng.normal(size=d) + G @ rng.normal(size=s) + 0.5 * snps[:, 0] + rng.normal(size=n)
+    return G, X, y, snps
+
+
+def one_by_one(snps, X, y, spec, **options):
+    """What a scan should say, from a model of its own for every SNP: refitted unless `delta` is given."""
+    reml = options.get("test", "wald") != "lrt"
+    for x in snps.T:
+        m = lt.LMM(spec, np.column_stack([X, x]), y)
+        if m.dropped:
+            yield None
+        elif "delta" in options:
+            yield m.evaluate(reml=reml, delta=options["delta"])
+        else:
+            yield m.fit(reml=reml)
+
+
+KERNELS = {"low rank": lambda G: lt.decompose_snps(G[:, :7] * np.sqrt(G.shape[1] / 7)),
+           "n - 1": lambda G: lt.decompose_snps(G),
+           "full": lambda G: lt.decompose_kinship(G @ G.T + 0.3 * np.eye(len(G)))}  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(n=st.integers(24, 60), d=st.integers(1, 3), seed=st.integers(0, 10**6), kernel=st.sampled_from(sorted(KERNELS)))
+def test_refitted_wald_is_a_model_per_snp(n, d, seed, kernel):
+    G, X, y, snps = cohort(n, 2 * n, d, seed)
+    spec = KERNELS[kernel](G)
+    r = scan(snps, X, y, spec)
+    for j, f in enumerate(one_by_one(snps, X, y, spec)):
+        m = lt.LMM(spec, np.column_stack([X, snps[:, j]]), y)
+        assert m.evaluate(delta=r.delta[j], reml=True).nll <= f.nll + 1e-8
+        e = m.evaluate(delta=r.delta[j], reml=True)
+        assert r.beta[j] == pytest.approx(e.beta[-1], rel=1e-7, abs=1e-9)
+        assert r.se[j] == pytest.approx(np.sqrt(e.beta_cov[-1, -1]), rel=1e-7)
+        assert r.statistic[j] == pytest.approx((e.beta[-1] / r.se[j]) ** 2, rel=1e-6, abs=1e-9)
+        assert r.p[j] == pytest.approx(stats.f.sf(r.statistic[j], 1, n - d - 1), rel=1e-9)
+        if f.boundary is None and 0 < r.h2[j] < 1:
+            assert np.log(r.delta[j] / f.delta) == pytest.approx(0, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(24, 60), d=st.integers(1, 3), seed=st.integers(0, 10**6), kernel=st.sampled_from(sorted(KERNELS)),
+       delta=st.sampled_from([0.0, 0.05, 1.0, 30.0, np.inf]))  # fmt: skip
+def test_fixed_delta_gives_one_f_in_four_guises(n, d, seed, kernel, delta):
+    """Wald, likelihood ratio and score are functions of one F (identity E14), and F is that of the whole model."""
+    if delta == 0.0 and kernel != "full":
+        delta = 0.01
+    G, X, y, snps = cohort(n, 2 * n, d, seed)
+    spec = KERNELS[kernel](G)
+    wald = scan(snps, X, y, spec, refit=False, delta=delta)
+    nu = n - d - 1
+    for j, e in enumerate(one_by_one(snps, X, y, spec, delta=delta)):
+        assert wald.beta[j] == pytest.approx(e.beta[-1], rel=1e-7, abs=1e-9)
+        assert wald.se[j] == pytest.approx(np.sqrt(e.beta_cov[-1, -1]), rel=1e-7)
+    F = wald.statistic
+    lrt = scan(snps, X, y, spec, refit=False, delta=delta, test="lrt").statistic
+    score = scan(snps, X, y, spec, delta=delta, test="score").statistic
+    np.testing.assert_allclose(lrt, n * np.log1p(F / nu), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(score, (n - d) * F / (F + nu), rtol=1e-7, atol=1e-9)
+    null = lt.LMM(spec, X, y).evaluate(reml=False, delta=delta).nll
+    for j, e in enumerate(one_by_one(snps, X, y, spec, delta=delta, test="lrt")):
+        assert lrt[j] == pytest.approx(2 * (null - e.nll), rel=1e-6, abs=1e-7)
+
+
+@settings(deadline=None, max_examples=30)
+@given(n=st.integers(24, 60), d=st.integers(1, 3), seed=st.integers(0, 10**6), full=st.booleans())
+def test_refitted_likelihood_ratio(n, d, seed, full):
+    G, X, y, snps = cohort(n, 2 * n, d, seed)
+    spec = KERNELS["full" if full else "low rank"](G)
+    null = lt.LMM(spec, X, y).fit(reml=False)
+    r = scan(snps, X, y, spec, test="lrt")
+    for j, f in enumerate(one_by_one(snps, X, y, spec, test="lrt")):
+        if not f.unbounded:
+            assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), rel=1e-6, abs=1e-6)
+            assert r.log10_p[j] == pytest.approx(stats.chi2.logsf(r.statistic[j], 1) / np.log(10), abs=1e-9)
+
+
+def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside():
+    G, X, y, snps = cohort(60, 200, 1, 5)
+    spec = lt.decompose_snps(G)  # lacks the vector of ones only, which X holds
+    assert set(scan(snps, X, y, spec, test="lrt").reason) == {"ML has no bound as h2 -> 1"}  # nor has the null's
+    y = y + 2 * np.random.default_rng(1).normal(size=60)
+    null = lt.LMM(spec, X, y).fit(reml=False)
+    assert null.unbounded and null.boundary is None
+    r = scan(snps, X, y, spec, test="lrt")
+    for j, f in enumerate(one_by_one(snps, X, y, spec, test="lrt")):
+        assert f.unbounded
+        if f.boundary is None:
+            assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), abs=1e-6)
+        else:
+            assert r.reason[j] == "ML has no bound as h2 -> 1"
+
+
+def assert_agrees_with_gemma(name, p, snps):
+    rows = [r for r in table("gemma_scan") if r["data"] == name]
+    assert len(rows) > 100
+    picked = snps[:, [int(r["row"]) for r in rows]]
+    gemma = {key: np.array([float(r[key]) for r in rows]) for key in rows[0] if key not in ("data", "rs")}
+    spec, X = lt.decompose_kinship(p.K), p.X
+    if name == "synth_cov":
+        X = np.column_stack([X, covariate()])
+    r = scan(picked, X, p.y, spec)
+    np.testing.assert_allclose(1 / r.delta, gemma["l_remle"], rtol=2e-5)
+    assert (np.abs(r.beta - gemma["beta"]) < 2e-5 * gemma["se"]).all()
+    np.testing.assert_allclose(r.se, gemma["se"], rtol=5e-6)
+    np.testing.assert_allclose(r.log10_p, np.log10(gemma["p_wald"]), atol=5e-5)
+    bounded = gemma["l_mle"] < 9.9e4  # GEMMA's bound, where ML has none
+    r = scan(picked, X, p.y, spec, test="lrt")
+    null = lt.LMM(spec, X, p.y).fit(reml=False)
+    np.testing.assert_allclose(1 / r.delta[bounded], gemma["l_mle"][bounded], rtol=2e-5)
+    np.testing.assert_allclose(r.log10_p[bounded], np.log10(gemma["p_lrt"])[bounded], atol=1e-6)
+    # GEMMA's score test: F with the factor n, at the ML optimum without a SNP; ours: χ² with n - d
+    r = scan(picked, X, p.y, spec, test="score", delta=null.delta)
+    F = r.statistic * null_size(p, X)
+    np.testing.assert_allclose(stats.f.logsf(F, 1, r.dof) / np.log(10), np.log10(gemma["p_score"]), atol=5e-5)
+    return bounded
+
+
+def null_size(p, X):
+    return len(p.y) / (len(p.y) - X.shape[1])
+
+
+def covariate():
+    import gzip
+
+    from golden import REFERENCE
+
+    lines = gzip.decompress((REFERENCE / "synth" / "cov.txt.gz").read_bytes()).decode().splitlines()
+    values = {line.split()[1]: float(line.split()[2]) for line in lines}
+    return np.array([values[individual] for individual in genotypes("synth")[0].individual])
+
+
+def analysed_snps(name):
+    people, y = genotypes(name)
+    found = lt.plink.analysed(people.G, y, standardised=False)
+    return people.G[np.ix_(found.individuals, found.snps)]
+
+
+@pytest.mark.parametrize("name", ["hs_n1", "synth", "synth_cov"])
+def test_scan_agrees_with_gemma(name):
+    """GEMMA stops at relative steps of 1e-5 in λ and prints seven digits; that is the whole tolerance."""
+    data = name.removesuffix("_cov")
+    bounded = assert_agrees_with_gemma(name, problem(data, "Kc"), analysed_snps(data))
+    assert bounded.all() if name == "hs_n1" else bounded.mean() > 0.5
+
+
+@pytest.mark.parametrize("mode", ["REML", "ML"])
+def test_scan_agrees_with_40_digit_arithmetic(mode):
+    rows = [r for r in table("referee_scan") if r["mode"] == mode]
+    p, columns = problem("hs_n1", "Kc"), [int(r["row"]) for r in rows]
+    assert len(rows) >= 20
+    snps, spec = analysed_snps("hs_n1")[:, columns], lt.decompose_kinship(p.K)
+    r = scan(snps, p.X, p.y, spec, test="wald" if mode == "REML" else "lrt")
+    want = {key: np.array([float(row[key]) for row in rows]) for key in ("lambda", "beta", "se")}
+    np.testing.assert_allclose(1 / r.delta, want["lambda"], rtol=1e-9)
+    np.testing.assert_allclose(r.beta, want["beta"], atol=1e-9 * want["se"].min())
+    np.testing.assert_allclose(r.se, want["se"], rtol=1e-9)
+    single, double = (scan(snps, p.X, p.y, spec, single=precision) for precision in (True, False))
+    assert 0 < np.abs(single.statistic / double.statistic - 1).max() < 1e-4
+    assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
+
+
+def test_the_skeleton_loses_no_digits():
+    """Mixtures of its rows are the weights at any δ, and the mixtures are small."""
+    G, X, y, _ = cohort(80, 300, 2, 8)
+    for kernel in KERNELS.values():
+        s = Scanner(X, y, kernel(G), True, "wald", None, False)
+        t = np.linspace(s.t[np.isfinite(s.t)][0], s.t[np.isfinite(s.t)][-1], 501)
+        mix = s.nodes(t)[0]
+        assert np.abs(mix @ s.skeleton - s.weights(t)).max() < 1e-11
+        assert np.abs(mix).max() < 50 and len(s.skeleton) < 50
+
+
+def test_snps_that_cannot_be_tested_say_why_and_the_scan_goes_on():
+    G, X, y, snps = cohort(50, 200, 2, 9, columns=8)
+    snps[:, 1] = 2.0
+    snps[:, 2] = np.nan
+    snps[:, 3] = 3 * X[:, 1] - 1
+    snps[:7, 4] = np.nan
+    snps[:, 5] = np.where(np.arange(50) < 3, np.nan, 1.0)
+    before = snps.copy()
+    r = scan(snps, X, y, lt.decompose_snps(G))
+    assert r.reason.tolist() == ["", "constant", "all genotypes missing", "X explains it", "", "constant", "", ""]
+    assert r.missing.tolist() == [0, 0, 50, 0, 7, 3, 0, 0]
+    for values in (r.beta, r.se, r.h2, r.delta, r.statistic, r.p, r.log10_p):
+        assert np.isnan(values).tolist() == [False, True, True, True, False, True, False, False]
+    filled = snps[:, [4]].copy()
+    filled[:7] = np.nanmean(filled)
+    assert scan(filled, X, y, lt.decompose_snps(G)).p[0] == pytest.approx(r.p[4], rel=1e-9)
+    np.testing.assert_array_equal(snps, before)
+    all_of_y = np.column_stack([y, snps[:, 0]])
+    assert scan(all_of_y, X, y, lt.decompose_snps(G)).reason.tolist() == ["explains y exactly", ""]
+
+
+def test_any_number_type_any_order_and_no_snp_at_all():
+    G, X, y, snps = cohort(40, 200, 1, 10, columns=5)
+    spec = lt.decompose_snps(G)
+    want = scan(snps, X, y, spec).p
+    for kind in (np.int8, np.uint8, np.float32, np.int64):
+        np.testing.assert_allclose(scan(snps.astype(kind), X, y, spec).p, want, rtol=1e-12)
+    np.testing.assert_allclose(scan(np.asfortranarray(snps), X, y, spec).p, want, rtol=1e-12)
+    np.testing.assert_allclose(scan(snps[:, ::-1], X, y, spec).p[::-1], want, rtol=1e-12)
+    assert scan(snps[:, :0], X, y, spec).p.shape == (0,)
+    scaled = scan(snps * 1e-6, X, y * 1e6, spec)
+    np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
+
+
+def test_blocks_make_no_difference_and_progress_is_told():
+    G, X, y, _ = cohort(40, 200, 1, 11)
+    snps = np.random.default_rng(3).integers(0, 3, size=(40, 9000)).astype(float)
+    spec, calls = lt.decompose_snps(G), []
+    r = scan(snps, X, y, spec, progress=lambda done, s: calls.append((done, s)))
+    assert calls == [(4096, 9000), (8192, 9000), (9000, 9000)]
+    np.testing.assert_allclose(scan(snps[:, 4000:4200], X, y, spec).p, r.p[4000:4200], rtol=1e-9)
+
+
+def test_an_interrupted_scan_keeps_what_is_done():
+    G, X, y, _ = cohort(40, 200, 1, 12)
+    snps = np.random.default_rng(3).integers(0, 3, size=(40, 9000)).astype(float)
+
+    def stop(done, s):
+        if done > 5000:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done"):
+        r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
+    assert np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
+    assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
+
+
+def test_null_p_values_are_uniform():
+    """With δ known, F is exactly F(1, n - d - 1): traits drawn from the model, SNPs independent of them."""
+    rng = np.random.default_rng(13)
+    G, X, _, snps = cohort(100, 150, 2, 13, columns=40)
+    spec = lt.decompose_snps(G)
+    root = np.linalg.cholesky(G @ G.T + 0.8 * np.eye(100))
+    traits = (root @ rng.normal(size=(100, 1500))).T
+    F = [scan(snps[:, [i % 40]], X, y, spec, refit=False, delta=0.8).statistic[0] for i, y in enumerate(traits)]
+    F = np.array(F)
+    assert stats.kstest(stats.f.sf(F, 1, 97), "uniform").pvalue > 0.01
+    assert stats.kstest(stats.f.sf(F / 1.2, 1, 97), "uniform").pvalue < 0.01  # the test can fail
+
+
+def test_tails_do_not_underflow():
+    """Values from 60-digit arithmetic (mpmath's incomplete beta and complementary error functions)."""
+    assert log10_sf_chi2(1840.0) == pytest.approx(-401.28162791078535, rel=1e-12)
+    for F, dof in ((3.0, 5), (0.2, 1408), (40.0, 300)):
+        assert log10_sf_f(F, dof) == pytest.approx(stats.f.logsf(F, 1, dof) / np.log(10), rel=1e-9)
+    for F, dof, want in ((1e4, 1408, -641.30310480064201), (2000.0, 10**4, -397.61544224203549)):
+        assert log10_sf_f(F, dof) == pytest.approx(want, rel=1e-12)
+    steps = np.diff(log10_sf_f(np.linspace(1320.0, 1345.0, 11), 10**6))  # on both sides of where the formula changes
+    assert np.ptp(steps) < 1e-4 * np.abs(steps).max()
+    assert log10_sf_f(0.0, 7) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"snps": np.ones((39, 2))}, r"40 rows, one per individual.*\(39, 2\)"),
+        ({"snps": np.ones(40)}, "shape"),
+        ({"snps": np.array([["0"] * 2] * 40)}, "numbers"),
+        ({"snps": np.full((40, 1), np.inf)}, "infinite"),
+        ({"test": "f"}, "'f' is none of wald, lrt, score"),
+        ({"delta": 1.0}, "needs refit=False"),
+        ({"delta": -1.0, "refit": False}, "must be 0 or more"),
+        ({"X": np.random.default_rng(1).normal(size=(40, 38))}, "leave 1 degrees"),
+        ({"y": np.ones(40)}, "explains y exactly"),
+    ],
+)
+def test_bad_input_is_named(options, message):
+    G, X, y, snps = cohort(40, 200, 1, 14)
+    given = {"snps": snps, "X": X, "y": y, "spec": lt.decompose_snps(G)} | options
+    with pytest.raises(ValueError, match=message), warnings.catch_warnings():
+        scan(given.pop("snps"), given.pop("X"), given.pop("y"), given.pop("spec"), **given)
