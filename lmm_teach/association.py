@@ -313,7 +313,7 @@ def scan(
     refit : δ of its own for every SNP (True), or one for all (False; EMMAX)
     test : "wald" (REML), "lrt" (ML likelihood ratio) or "score" (REML, δ of the model without a SNP in any case)
     delta : the δ for all, if it is known; then refit=False or test="score"
-    single : rotate in single precision: about half the time, relative errors of 1e-6 in the statistic
+    single : rotate in single precision: about half the time, errors of the order 1e-6 standard errors in beta
     progress : called with the number of SNPs done and s after each block; by default a bar if somebody is there to
         look at it and the scan is long
 

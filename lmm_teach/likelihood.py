@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from ._arrays import Floats, matrix, vector
 from .gls import solve
 from .projection import independent, residual
-from .proximal import absorb
 from .rotation import rotate
 from .search import minima
 from .spectrum import Spectrum
+from .update import absorb
 from .variance import Evaluation, Fit, shares
 
 GRID = np.linspace(-10.0, 10.0, 101)  # log δ relative to the mean eigenvalue of K
