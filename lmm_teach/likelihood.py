@@ -145,7 +145,7 @@ class LMM:
             logdet_M += nulls * math.log(noise)
         T = sums[self._pair]
         if genetic and not (exclude is None and include is None):
-            T, change = self._update(T, D, genetic, noise, include, exclude)
+            T, change = self._update(T, noise / genetic, genetic, include, exclude)
             logdet_M += change
         gls = solve(T[:-1, :-1], T[:-1, -1])
         q = float(T[-1, -1] - T[:-1, -1] @ gls.b)
@@ -247,18 +247,46 @@ class LMM:
         optima = tuple((e.h2, e.nll) for e in reversed(inside))
         return Fit(**vars(best), boundary=boundary, optima=optima, unbounded=unbounded)
 
+    def inner(
+        self, W: ArrayLike, *, h2: float | None = None, delta: float | None = None, log_delta: float | None = None
+    ) -> Floats:
+        """Inner products of Q, r and further columns under M⁻¹.
+
+        Parameters
+        ----------
+        W : (n, w) columns
+        h2, delta, log_delta : exactly one of them
+
+        Returns
+        -------
+        (d + 1 + w, d + 1 + w) array
+            [Q r W]ᵀ M⁻¹ [Q r W], with Q an orthonormal basis of X and r the residual of y
+
+        Raises
+        ------
+        ValueError
+            for a W whose shape does not match, NaN or infinity, or as `evaluate` does
+
+        Notes
+        -----
+        Derived in :eq:`sums`.
+        """
+        genetic, noise = shares(h2, delta, log_delta)
+        rotated = rotate(self._spec, W)
+        along = np.hstack([self._rotated.along, rotated.along])
+        B = (along.T / (genetic * self._S + noise)) @ along
+        if self._rotated.outside is not None and rotated.outside is not None:
+            outside = np.hstack([self._rotated.outside, rotated.outside])
+            B += outside.T @ outside / noise
+        return np.asarray(B)
+
     def _update(
-        self, T: Floats, D: Floats, genetic: float, noise: float, include: ArrayLike | None, exclude: ArrayLike | None
+        self, T: Floats, delta: float, genetic: float, include: ArrayLike | None, exclude: ArrayLike | None
     ) -> tuple[Floats, float]:
         """Change T, and the log-determinant, for a K to which columns are added and from which columns are taken."""
         excluded, included = (np.empty((self.n, 0)) if W is None else matrix(name, W, rows=self.n)
                               for name, W in (("exclude", exclude), ("include", include)))  # fmt: skip
-        W = rotate(self._spec, np.hstack([excluded, included]))
-        along = np.hstack([self._rotated.along, W.along])
-        B = (along.T / D) @ along
-        if self._rotated.outside is not None and W.outside is not None:
-            outside = np.hstack([self._rotated.outside, W.outside])
-            B += outside.T @ outside / noise
+        B = self.inner(np.hstack([excluded, included]), delta=delta)
         B[: len(T), : len(T)] = T
         change = 0.0
         for columns, sign in ((included, 1), (excluded, -1)):  # what is excluded may be part of what was included
