@@ -50,8 +50,9 @@ def solve(C: Floats, c: Floats) -> Solution:
 
     Notes
     -----
-    Derived in :eq:`gls`. An eigenvalue counts as zero below d·eps of the largest: relative, so that the answer
-    does not depend on the units of X.
+    Derived in :eq:`gls`. In the fallback an eigenvalue counts as zero below d·eps of the largest, so that a factor
+    common to all columns of X changes nothing; units of single columns do (chapter 5), and `LMM` therefore passes an
+    orthonormal basis.
     """
     d = c.size
     if C.shape != (d, d):
