@@ -1,7 +1,7 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
-# make benchmarks  time the package beside FaST-LMM
+# make benchmarks  time the package beside FaST-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -31,6 +31,7 @@ notebooks: data
 
 benchmarks: data
 	$(BIN)/python benchmarks/null_model.py
+	$(BIN)/python benchmarks/low_rank.py
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data
