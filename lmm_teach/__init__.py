@@ -1,26 +1,46 @@
 """Linear mixed models for genome-wide association, written to be read.
 
 The package of the book *Linear Mixed Models, Line by Line*, one module per step, in the order in which data flow:
-`kinship`, `spectrum`, `rotation`, `gls`, `variance`, `likelihood`, `search`; beside them `projection` and `proximal`.
-`dense` is the oracle that checks them; `simulate`, `data` and `plink` supply cohorts; `plot` and `explore` draw.
+`kinship`, `spectrum`, `rotation`, `gls`, `variance`, `likelihood`, `search`; beside them `projection`, `proximal` and
+`mixing`. `dense` is the oracle that checks them; `simulate`, `data` and `plink` supply cohorts; `plot` and `explore`
+draw.
 """
 
 from importlib import import_module
 from types import ModuleType
 
 from . import dense, plink, plot, simulate
+from .association import Scan, lambda_gc, scan
 from .explore import explore
 from .kinship import SnpSummary, kinship, scale_kinship, standardize, summarize_snps
 from .likelihood import LMM
+from .mixing import (
+    Components,
+    Prediction,
+    Selection,
+    TwoKernelFit,
+    choose_pcs,
+    fit_a2,
+    predict,
+    rank_snps,
+    select_snps,
+    surface,
+    unrelated,
+)
 from .projection import Projected, project_kinship, project_snps
+from .proximal import LocoScan, loco, window
 from .rotation import Rotated, rotate
+from .sets import Pairs, SetTest, epistasis, mixture_sf, rlrt_null, set_lrt, set_score
 from .spectrum import Spectrum, decompose_kinship, decompose_snps
 from .variance import Evaluation, Fit
 
 __all__ = [
-    "LMM", "Evaluation", "Fit", "Projected", "Rotated", "SnpSummary", "Spectrum", "data", "decompose_kinship",
-    "decompose_snps", "dense", "explore", "kinship", "plink", "plot", "project_kinship", "project_snps", "rotate",
-    "scale_kinship", "simulate", "standardize", "summarize_snps",
+    "LMM", "Components", "Evaluation", "Fit", "LocoScan", "Pairs", "Prediction", "Projected", "Rotated", "Scan",
+    "Selection", "SetTest", "SnpSummary", "Spectrum", "TwoKernelFit", "choose_pcs", "data", "decompose_kinship",
+    "decompose_snps", "dense", "epistasis", "explore", "fit_a2", "kinship", "lambda_gc", "loco", "mixture_sf",
+    "plink", "plot", "predict", "project_kinship", "project_snps", "rank_snps", "rlrt_null", "rotate",
+    "scale_kinship", "scan", "select_snps", "set_lrt", "set_score", "simulate", "standardize", "summarize_snps",
+    "surface", "unrelated", "window",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr, solve_triangular
-from scipy.special import betainc, betaln, log_ndtr
+from scipy.special import betainc, betaln, log_ndtr, ndtri
 
 from ._arrays import Floats
 from ._progress import Bar
@@ -351,3 +351,30 @@ def scan(
         parts.append(rest)
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Scan(**arrays, dof=scanner.dof, null=scanner.null)
+
+
+def lambda_gc(p: ArrayLike) -> float:
+    """Genomic inflation factor: the median test statistic, as χ² with one degree of freedom, over the expected one.
+
+    Parameters
+    ----------
+    p : p-values, NaN where there was no test
+
+    Returns
+    -------
+    float, 1 for uniform p-values
+
+    Raises
+    ------
+    ValueError
+        if a p-value is outside [0, 1], or all are NaN
+
+    Notes
+    -----
+    Derived in :eq:`lambda-gc`.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not values.size or values.min() < 0 or values.max() > 1:
+        raise ValueError(f"{np.size(p)} p-values, {values.size} of them not NaN: they must be numbers from 0 to 1")
+    return float(np.median(ndtri(values / 2) ** 2) / ndtri(0.25) ** 2)

@@ -1,6 +1,6 @@
-"""Real data: the HS1940 mice, found or fetched, and checked before they are used (chapter 19).
+"""Data sets: the HS1940 mice, found or fetched, and checked before use (chapter 19); the posts' synth set (chapter 8).
 
-``python -m lmm_teach.data`` fills the cache and says where it is.
+``python -m lmm_teach.data`` fills the cache with the mice and says where it is.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ GEMMA_URL = (
     "https://raw.githubusercontent.com/genetics-statistics/GEMMA/"
     "ce5e778cc36c40a2fa82f3dafe66403bb0e3a185/example"
 )
+#: The repository's folder with FaST-LMM's synth set; it is there if the package was installed from a clone with -e.
+SYNTH = Path(__file__).resolve().parents[1] / "reference" / "synth"
 # A source: its name for messages, and a function from a file's name to its uncompressed bytes.
 Source = tuple[str, Callable[[str], bytes]]
 
@@ -81,6 +83,43 @@ def hs1940() -> HS1940:
             ("GEMMA's repository", lambda name: _download(GEMMA_URL, name)),
         ),
     )
+
+
+def synth() -> tuple[Plink, Floats]:
+    """Read the simulated set of the 2015 posts, FaST-LMM's synth: 500 individuals, 5,000 SNPs, five chromosomes.
+
+    It is part of the book's repository, folder ``reference/synth``, and is found there, or in a folder ``synth`` of the
+    cache; nothing is downloaded. FaST-LMM's own subsets ``chr1`` and ``allButChr1`` are the SNPs with chrom "1" and the
+    others, in this order.
+
+    Returns
+    -------
+    people : Plink
+        genotypes without gaps (20 MB as floats; needs bed-reader)
+    y : (500,) array
+        phenotype with ten causal SNPs, mean 0 and variance 1, in the order of the individuals
+
+    Raises
+    ------
+    FileNotFoundError
+        if neither folder has the set, as after an install without the repository; the message names the ways out
+    """
+    copy = cache_folder() / "synth"
+    folder = next((f for f in (SYNTH, copy) if (f / "all.bed.gz").is_file()), None)
+    if folder is None:
+        raise FileNotFoundError(
+            f"the synth set was not found: neither {SYNTH} nor {copy} holds all.bed.gz. It comes with the book's "
+            "repository. Ways out, any one:\n"
+            "  - clone the repository and install the package from there: pip install -e .\n"
+            f"  - copy the repository's folder reference/synth to {copy}"
+        )
+    with tempfile.TemporaryDirectory() as unpacked:
+        for name in ("all.bed", "all.bim", "all.fam"):
+            (Path(unpacked) / name).write_bytes(_read(folder, name))
+        people = read_plink(Path(unpacked) / "all")
+    rows = [line.split() for line in _read(folder, "pheno_10_causals.txt").decode().splitlines()]
+    values = {(family, individual): float(value) for family, individual, value in rows}
+    return people, np.array([values[who] for who in zip(people.family, people.individual, strict=True)])
 
 
 def cache_folder() -> Path:

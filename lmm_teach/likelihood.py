@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betaln
 
 from ._arrays import Floats, matrix, vector
 from .gls import solve
@@ -39,8 +40,10 @@ def student_nll(logdet: float, q: float, N: int, dof: float, scale: float) -> fl
     -----
     Derived in :eq:`student`.
     """
-    constant = math.lgamma(dof / 2) - math.lgamma((dof + N) / 2) + 0.5 * N * math.log(math.pi * dof * scale)
-    return constant + 0.5 * (logdet + (dof + N) * math.log1p(q / (dof * scale)))
+    # lgamma(dof/2) - lgamma((dof + N)/2), whose digits would cancel for a large dof
+    gammas = float(betaln(dof / 2, N / 2)) - math.lgamma(N / 2)
+    determinant = 0.5 * (logdet + N * math.log(math.pi * dof * scale))
+    return gammas + determinant + 0.5 * (dof + N) * math.log1p(q / (dof * scale))
 
 
 class LMM:
@@ -203,8 +206,9 @@ class LMM:
     def fit(self, *, reml: bool) -> Fit:
         """Find the h² at which the profile likelihood is highest, over all local optima and both ends.
 
-        The grid covers log δ within 10 of the logarithm of K's mean eigenvalue; beyond it the ends stand for the
-        rest: h² = 0 exactly, and h² = 1 exactly where K is non-singular, else the smallest δ of the grid.
+        The grid covers log δ within 10 of the logarithm of K's mean eigenvalue, and down to 20 below the logarithm of
+        the smallest one where nLL still falls there. Beyond it the ends stand for the rest: h² = 0 exactly, and h² = 1
+        exactly where K is non-singular, else the smallest δ of the grid.
 
         Parameters
         ----------
@@ -232,6 +236,10 @@ class LMM:
         # explains them all, instead of to 0 or below: a likelihood without bound.
         limit = min(float(np.log(self._S[-1])) - 20.0, float(grid[0]))
         slopes = self.derivatives([limit, *grid], reml=reml)[0]
+        unbounded = bool(slopes[: 1 if reml else 2].max() > 0.25)
+        if slopes[1] > 0 and not unbounded and limit < grid[0]:  # nLL still falls at the lower end
+            grid = np.concatenate([np.arange(limit, grid[0] - 0.1, 0.2), grid])
+            slopes = self.derivatives([limit, *grid], reml=reml)[0]
         if np.abs(slopes[1:]).max() <= 1e-9 * self.n:
             raise ValueError(f"the likelihood does not depend on h2 (its slope is {np.abs(slopes[1:]).max():.1e} at "
                              "most): K is a multiple of the identity on what X leaves free")  # fmt: skip
@@ -239,7 +247,6 @@ class LMM:
         inside = [self.evaluate(log_delta=t, reml=reml) for t in best_inside]
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]
         found.append((self.evaluate(h2=0.0, reml=reml), "h2=0"))
-        unbounded = bool(slopes[:2].max() > 0.25)
         if not unbounded or not inside:
             end = {"h2": 1.0} if self.k == self.n else {"log_delta": float(grid[0])}
             found.append((self.evaluate(reml=reml, **end), "h2=1"))

@@ -29,6 +29,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from numpy.typing import ArrayLike
 from PIL import Image
+from scipy.special import betaincinv
 
 # Okabe and Ito's palette: told apart by readers with any of the common forms of colour blindness.
 BLACK, BLUE, SKY, GREEN = "#000000", "#0072B2", "#56B4E9", "#009E73"
@@ -219,6 +220,122 @@ def profile(ax: Axes, h2: ArrayLike, nll: ArrayLike, best: Optimum) -> None:
     ax.set_xlabel("heritability h²")
     ax.set_ylabel("negative log-likelihood")
     ax.legend()
+
+
+def qq(ax: Axes, p: ArrayLike, *, label: str | None = None, color: str | None = None) -> int:
+    """Draw a QQ plot: sorted p-values against those that tests without any effect would give.
+
+    The i-th smallest of N such p-values has the mean i / (N + 1). The first call on an axes also draws the
+    diagonal and a grey band in which 95 % of points would lie, each taken by itself, if tests were independent.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw; call again on the same axes to compare.
+    p : array_like, shape (s,)
+        p-values, above 0 and up to 1; NaN where there was no test.
+    label : str, optional
+        Name of the test for the legend, which then also says how many p-values were NaN, if any were.
+    color : str, optional
+        Colour of the points; by default the next of the cycle.
+
+    Returns
+    -------
+    int
+        How many p-values were NaN and left out.
+
+    Raises
+    ------
+    ValueError
+        If p is not a vector, is NaN throughout, or has values outside (0, 1].
+    """
+    p = np.asarray(p, dtype=float)
+    kept = np.sort(p[~np.isnan(p)])
+    lost = p.size - kept.size
+    if p.ndim != 1 or not kept.size:
+        raise ValueError(f"p has shape {p.shape} and {kept.size} numbers: give a vector of p-values")
+    if kept[0] <= 0 or kept[-1] > 1:
+        raise ValueError(f"p goes from {kept[0]:g} to {kept[-1]:g}: p-values are above 0 and up to 1")
+    rank = np.arange(1, kept.size + 1)
+    x = -np.log10(rank / (kept.size + 1))
+    if not ax.lines:
+        low, high = (-np.log10(betaincinv(rank, rank[::-1], q)) for q in (0.975, 0.025))
+        ax.fill_between(x, low, high, color="#D0D0D0", linewidth=0)
+        ax.plot([0, x[0]], [0, x[0]], color=BLACK, linewidth=1)
+        ax.set_xlabel("expected $-\\log_{10}p$")
+        ax.set_ylabel("observed $-\\log_{10}p$")
+    if label and lost:
+        label += f" ({lost} not tested)"
+    ax.plot(x, -np.log10(kept), ".", markersize=4, color=color, label=label)
+    if label:
+        ax.legend(loc="upper left")
+    return lost
+
+
+def manhattan(
+    ax: Axes, chrom: ArrayLike, position: ArrayLike, log10_p: ArrayLike, threshold: float | None = None
+) -> int:
+    """Draw a Manhattan plot: -log10 p of each SNP at its place in the genome, chromosomes side by side.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    chrom : array_like, shape (s,)
+        Chromosome of each SNP, a number or a name; they are drawn in the order of their first SNPs.
+    position : array_like, shape (s,)
+        Place on the chromosome, in base pairs.
+    log10_p : array_like, shape (s,)
+        Logarithm to base ten of each p-value, as `Scan.log10_p`; NaN where there was no test.
+    threshold : float, optional
+        A p-value. A line is drawn there, and SNPs with smaller ones are emphasised.
+
+    Returns
+    -------
+    int
+        How many SNPs were NaN and left out.
+
+    Raises
+    ------
+    ValueError
+        If the three are not vectors of one length, a logarithm is positive or infinite or all are NaN, or the
+        threshold is not between 0 and 1.
+    """
+    names, where, log10_p = np.asarray(chrom), np.asarray(position), np.asarray(log10_p, dtype=float)
+    if log10_p.ndim != 1 or not names.shape == where.shape == log10_p.shape:
+        shapes = f"{names.shape}, {where.shape} and {log10_p.shape}"
+        raise ValueError(f"chrom, position and log10_p have shapes {shapes}: give three of one length")
+    tested = ~np.isnan(log10_p)
+    if not tested.any() or log10_p[tested].max() > 0 or np.isinf(log10_p).any():
+        raise ValueError("log10_p must hold logarithms of p-values, 0 or below and finite, NaN for no test")
+    if threshold is not None and not 0 < threshold < 1:
+        raise ValueError(f"threshold = {threshold} must be a p-value between 0 and 1")
+    start, ticks = 0.0, {}
+    for number, name in enumerate(dict.fromkeys(names.tolist())):
+        own = names == name
+        end = float(where[own].max())
+        ax.plot(
+            start + where[own & tested],
+            -log10_p[own & tested],
+            ".",
+            markersize=4,
+            color=(BLUE, SKY)[number % 2],
+        )
+        if threshold is not None:
+            hits = own & tested & (log10_p < np.log10(threshold))
+            ax.plot(start + where[hits], -log10_p[hits], "o", markersize=5, color=VERMILLION)
+        ticks[str(name)] = (start + end / 2, end)
+        start += end
+    if threshold is not None:
+        ax.axhline(-np.log10(threshold), color=BLACK, linestyle="--", linewidth=1)
+    wide = {name: middle for name, (middle, length) in ticks.items() if length * 40 >= start}
+    ax.set_xticks(list(wide.values()), list(wide))  # a shorter chromosome's name would run into the next
+    ax.tick_params(axis="x", length=0)
+    ax.grid(False, axis="x")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("chromosome")
+    ax.set_ylabel("$-\\log_{10}p$")
+    return int((~tested).sum())
 
 
 class Source:

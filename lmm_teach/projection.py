@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arrays import Floats, matrix, vector
-from .spectrum import NEGATIVE, decompose_kinship, decompose_snps
+from .spectrum import NEGATIVE, _symmetric, decompose_kinship, decompose_snps
 from .variance import shares
 
 
@@ -145,26 +145,25 @@ def project_kinship(K: ArrayLike, X: ArrayLike, y: ArrayLike) -> Projected:
     Raises
     ------
     ValueError
-        for shapes that do not match, NaN or infinity, or a K that is not symmetric and positive semi-definite
+        for shapes that do not match, NaN or infinity, a K that is not symmetric and positive semi-definite,
+        n - rank X < 2, or a y that X explains exactly
 
     Notes
     -----
     Derived in :eq:`shifted-projection`: the d directions of X are the eigenvectors of Π(K + cI)Π with eigenvalue zero,
     and every other eigenvalue is at least c, so the two kinds cannot mix. c is the mean eigenvalue of K (FaST-LMM: 1).
     """
-    K = matrix("K", K)
-    if K.shape[0] != K.shape[1]:
-        raise ValueError(f"K must be square, but its shape is {K.shape}")
-    Q, _ = independent(matrix("X", X, rows=K.shape[0]))
+    K = _symmetric("K", K)
+    Q = _basis(X, K.shape[0])
     n, d = Q.shape
     shift = float(np.trace(K)) / n or 1.0
     P = residual(Q, residual(Q, K + shift * np.eye(n)).T)
     spec = decompose_kinship((P + P.T) / 2)
     S = spec.S[: n - d] - shift
-    if spec.k < n - d or S[-1] < -NEGATIVE * S[0]:
+    if spec.k < n - d or S[-1] < -NEGATIVE * max(S[0], shift):
         raise ValueError(f"K is not positive semi-definite: on what X leaves free its eigenvalues go from {S[0]:.3g} "
                          f"down to {S[-1]:.3g} or below; decompose the SNPs themselves")  # fmt: skip
-    return _contrasts(Q, spec.U[:, : n - d], S, y)
+    return _contrasts(Q, spec.U[:, : n - d], S, y, shift)
 
 
 def project_snps(G: ArrayLike, X: ArrayLike, y: ArrayLike) -> Projected:
@@ -183,24 +182,38 @@ def project_snps(G: ArrayLike, X: ArrayLike, y: ArrayLike) -> Projected:
     Raises
     ------
     ValueError
-        for shapes that do not match, NaN or infinity
+        for shapes that do not match, NaN or infinity, n - rank X < 2, or a y that X explains exactly
 
     Notes
     -----
     Derived in :eq:`projected-snps`. For s < n - d a thin singular value decomposition, else `project_kinship`.
     """
     G = matrix("G", G)
-    Q, _ = independent(matrix("X", X, rows=G.shape[0]))
+    Q = _basis(X, G.shape[0])
     if G.shape[1] >= G.shape[0] - Q.shape[1]:
         return project_kinship(G @ G.T, X, y)
     spec = decompose_snps(residual(Q, G))
-    return _contrasts(Q, spec.U, spec.S, y)
+    return _contrasts(Q, spec.U, spec.S, y, float((G**2).sum()) / G.shape[0])
 
 
-def _contrasts(Q: Floats, U: Floats, S: Floats, y: ArrayLike) -> Projected:
-    r = residual(Q, vector("y", y, rows=Q.shape[0]))
-    keep = S > Q.shape[0] * np.finfo(float).eps * S.max(initial=0.0)
+def _basis(X: ArrayLike, n: int) -> Floats:
+    Q, _ = independent(matrix("X", X, rows=n))
+    if n - Q.shape[1] < 2:
+        raise ValueError(f"{n} individuals and {Q.shape[1]} independent covariates leave fewer than 2 degrees of "
+                         "freedom; use more individuals or fewer covariates")  # fmt: skip
+    return Q
+
+
+def _contrasts(Q: Floats, U: Floats, S: Floats, y: ArrayLike, mean: float) -> Projected:
+    y = vector("y", y, rows=Q.shape[0])
+    r = residual(Q, y)
+    left, size = np.linalg.norm(r), np.linalg.norm(y)
+    if left <= 1e-12 * size:
+        raise ValueError(f"X explains y exactly (|residual| = {left:.1e}, |y| = {size:.1e}): a constant y, or one that "
+                         "is a sum of covariates, leaves no variance to model")  # fmt: skip
+    # Rounding errors are relative to K, of which X may take nearly all; `mean` is K's mean eigenvalue.
+    keep = S > Q.shape[0] * np.finfo(float).eps * max(S.max(initial=0.0), mean)
     U, S = U[:, keep], S[keep]
     eta = U.T @ r
-    left = r - U @ eta
-    return Projected(Q.shape[0] - Q.shape[1], S, eta, float(left @ left), U)
+    others = r - U @ eta
+    return Projected(Q.shape[0] - Q.shape[1], S, eta, float(others @ others), U)

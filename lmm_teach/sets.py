@@ -13,10 +13,12 @@ from scipy.optimize import brentq, minimize
 from ._arrays import Floats, matrix
 from .association import log10_sf_chi2
 from .likelihood import LMM
+from .projection import independent, residual
 from .spectrum import Spectrum, decompose_snps
+from .variance import Evaluation
 
 GAMMA = np.geomspace(1e-6, 1e6, 241)  # σ₁²/σ_e² times the mean eigenvalue, where the null of the LRT is evaluated
-MAX_NODES = 20_000  # of the contour, on either side
+DIGITS = 40.0  # minus the logarithm of the errors that the contour's step and its ends may leave
 
 
 @dataclass(frozen=True)
@@ -55,56 +57,68 @@ class Pairs:
     reason: NDArray[np.str_]
 
 
+def _positive(name: str, values: ArrayLike) -> Floats:
+    """Check that numbers are not negative, and leave out those that are zero up to rounding."""
+    v = np.asarray(values, dtype=np.float64)
+    largest = v.max(initial=0.0)
+    if not (0 < largest < np.inf and (v > -1e-8 * largest).all()):
+        raise ValueError(f"{name} from {v.min(initial=0.0):.3g} to {largest:.3g}: they must be finite and 0 or more, "
+                         "not all 0")  # fmt: skip
+    return np.asarray(v[v > 1e-12 * largest])
+
+
 def mixture_sf(q: float, weights: ArrayLike) -> float:
     """Upper tail of a weighted sum of independent χ² variables with one degree of freedom each.
 
     Parameters
     ----------
     q : value
-    weights : (r,) positive weights
+    weights : (r,) weights, 0 or more
 
     Returns
     -------
     float
-        P(Σ wᵢ χ²ᵢ > q), relative error 1e-9, however small it is
+        P(Σ wᵢ χ²ᵢ > q), relative error below 1e-8, however small it is
 
     Raises
     ------
     ValueError
-        if a weight is negative, or none is positive
+        if q is not finite, a weight is negative or not finite, or none is positive
 
     Notes
     -----
-    Derived in :eq:`contour`: the inversion integral of the moment generating function, along a parabola through the
-    saddle point that opens to the right, by the trapezoidal rule.
+    Derived in :eq:`contour`: the inversion integral of the moment generating function along a hyperbola through the
+    saddle point, by the trapezoidal rule.
     """
-    w = np.asarray(weights, dtype=np.float64)
-    largest = w.max(initial=0.0)
-    if not (0 < largest < np.inf and (w > -1e-8 * largest).all()):
-        raise ValueError(f"weights from {w.min(initial=0.0):.3g} to {largest:.3g}: they must be 0 or more, not all 0")
-    w, q = w[w > 1e-12 * largest] / largest, float(q / largest)
+    w = _positive("weights", weights)
+    if not abs(q) < np.inf:
+        raise ValueError(f"q = {q} must be finite")
+    w, q = w / w.max(), float(q / w.max())
     if q <= 0:
         return 1.0
-    top = 0.5  # the singularity of the moment generating function
-    z = brentq(lambda z: (w / (1 - 2 * z * w)).sum() - q - 1 / z, 1e-12 * top, top * (1 - 1e-12), xtol=1e-15)
-    bend = 1 / (4 * (top - z))
-    strip = min(1 / (2 * bend), (math.sqrt(1 + 4 * bend * z) - 1) / (2 * bend))  # how near the singularities come
-    h = 2 * math.pi * strip / 37
-    side = min(MAX_NODES, math.ceil(math.sqrt(40 / (q * bend)) / h))
-    v = h * np.arange(-side, side + 1)
-    s = z + bend * v**2 + 1j * v
-    log = -0.5 * np.log(1 - 2 * s[:, None] * w).sum(axis=1) - s * q
-    peak = float(log.real.max())
-    total = (np.exp(log - peak) / s * (2 * bend * v + 1j)).sum() * h / (2j * math.pi)
-    return float(min(max(total.real * math.exp(peak), 0.0), 1.0))
+    top = 0.5  # where the moment generating function ends
+    saddle = brentq(lambda z: (w / (1 - 2 * z * w)).sum() - q - 1 / z, 1e-300, top * (1 - 1e-15),
+                    xtol=1e-300, rtol=1e-14)  # fmt: skip
+    A, angle = 2 * (top - saddle), math.pi / 3
+    strip = min(angle, math.acos(max(-1.0, 1 - top / A)) - angle)  # how near the singularities come
+    curvature = (2 * (w / (1 - 2 * saddle * w)) ** 2).sum() + 1 / saddle**2
+    width = 1 / (A * math.sin(angle) * math.sqrt(curvature))  # of the peak of the integrand
+    h = 2 * math.pi * min(strip / DIGITS, width / math.sqrt(2 * DIGITS))
+    side = math.ceil(math.acosh(1 + 2 * DIGITS / (q * A)) / h)
+    u = h * np.arange(-side, side + 1) + 1j * angle
+    z = top - A + A * np.cosh(u)
+    log = -0.5 * np.log(1 - 2 * z[:, None] * w).sum(axis=1) - z * q
+    peak = float(log[side].real)
+    total = (np.exp(log - peak) / z * np.sinh(u)).sum() * A * h / (2j * math.pi)
+    return min(max(float(total.real) * math.exp(peak), 0.0), 1.0)
 
 
 def rlrt_null(mu: ArrayLike, m: int, draws: int, *, seed: int) -> Floats:
-    """Draw from the exact null distribution of the restricted likelihood ratio of one variance component.
+    """Draw from the null distribution of the restricted likelihood ratio of one kernel beside noise.
 
     Parameters
     ----------
-    mu : (r,) positive eigenvalues of G₁ᵀΠG₁
+    mu : eigenvalues of G₁ᵀΠG₁ (zeros among them do not count)
     m : n - d contrasts
     draws : number of draws
     seed : of the random numbers
@@ -112,20 +126,27 @@ def rlrt_null(mu: ArrayLike, m: int, draws: int, *, seed: int) -> Floats:
     Returns
     -------
     (draws,) array
-        with exact zeros
+        with exact zeros; the supremum is taken over a grid of 241 variance ratios
+
+    Raises
+    ------
+    ValueError
+        if an eigenvalue is negative, none is positive, or more than m are
 
     Notes
     -----
     Derived in :eq:`rlrt-null`.
     """
-    mu = np.asarray(mu, dtype=np.float64)
+    values = _positive("eigenvalues", mu)
+    if values.size > m:
+        raise ValueError(f"{values.size} positive eigenvalues, but only m = {m} contrasts")
     rng = np.random.default_rng(seed)
-    w = rng.chisquare(1, size=(draws, mu.size))
-    R = rng.chisquare(m - mu.size, size=draws) if m > mu.size else np.zeros(draws)
+    w = rng.chisquare(1, size=(draws, values.size))
+    R = rng.chisquare(m - values.size, size=draws) if m > values.size else np.zeros(draws)
     best, whole = np.zeros(draws), w.sum(axis=1) + R
-    for gamma in GAMMA / mu.mean():
-        shrunk = w @ (1 / (1 + gamma * mu)) + R
-        best = np.maximum(best, m * np.log(whole / shrunk) - np.log1p(gamma * mu).sum())
+    for gamma in GAMMA / values.mean():
+        shrunk = w @ (1 / (1 + gamma * values)) + R
+        best = np.maximum(best, m * np.log(whole / shrunk) - np.log1p(gamma * values).sum())
     return best
 
 
@@ -147,13 +168,13 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
     Raises
     ------
     ValueError
-        for shapes that do not match, NaN or infinity
+        for shapes that do not match, NaN or infinity, or a set that X explains
 
     Notes
     -----
     Derived in :eq:`set-lrt`.
     """
-    G1 = matrix("G1", G1)
+    G1 = _free(G1, X)
     if spec is None:
         m = LMM(decompose_snps(G1), X, y)
         f = m.fit(reml=True)
@@ -161,26 +182,28 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
     else:
         m = LMM(spec, X, y)
         null = m.fit(reml=True)
-        start = np.log(null.delta) if 0 < null.h2 < 1 else np.log(spec.S.sum() / m.n) + (5.0 if null.h2 == 0 else -5.0)
-        unit = math.sqrt(spec.S.sum() / (G1**2).sum())  # the set's kernel brought to the trace of K
+        unit = math.sqrt(m.n / (G1**2).sum())  # the set's kernel brought to trace n
 
-        def nll(v: Floats) -> float:
-            W = math.exp(0.5 * v[1]) * unit * G1
-            return m.evaluate(log_delta=float(np.clip(v[0], -18, 18)), reml=True, include=W).nll
+        def at(v: Floats) -> Evaluation:  # v: log σ_e²/σ_0², log σ_1²/σ_e²
+            log_delta = float(np.clip(v[0], -20, 20))
+            W = math.exp(0.5 * (log_delta + min(v[1], 20.0))) * unit * G1
+            return m.evaluate(log_delta=log_delta, reml=True, include=W)
 
-        grid = [(start + a, b) for a in (-1.0, 0.0, 1.0, 3.0) for b in (-8.0, -5.0, -3.0, -1.0, 1.0, 4.0)]
-        best = minimize(nll, min(grid, key=lambda v: nll(np.array(v))), method="Nelder-Mead",
-                        options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 1000})  # fmt: skip
-        statistic = 2 * (null.nll - float(best.fun))
-        e = m.evaluate(log_delta=float(np.clip(best.x[0], -18, 18)), reml=True,
-                       include=math.exp(0.5 * best.x[1]) * unit * G1)  # fmt: skip
-        variance = e.sigma2_g * math.exp(best.x[1]) * unit**2
+        centre = math.log(spec.S.sum() / m.n) + {"h2=0": 4.0, "h2=1": -4.0}.get(str(null.boundary), 0.0)
+        start = centre if null.boundary else math.log(null.delta)
+        grid = [np.array([start + a, b]) for a in (0.0, 1.0, 3.0) for b in (-7.0, -5.0, -3.0, -1.0, 1.0)]
+        first = min(grid, key=lambda v: at(v).nll)
+        best = minimize(lambda v: at(v).nll, first, method="Nelder-Mead",
+                        options={"initial_simplex": first + [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], "xatol": 1e-5,
+                                 "fatol": 1e-9})  # fmt: skip
+        e = at(best.x)
+        statistic, variance = 2 * (null.nll - e.nll), e.sigma2_e * math.exp(min(best.x[1], 20.0)) * unit**2
     if statistic <= 1e-6:  # the search comes near the boundary, not onto it
         return SetTest(0.0, 1.0, 0.0)
     return SetTest(statistic, 0.5 * 10.0 ** float(log10_sf_chi2(statistic)), variance)
 
 
-def set_score(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum) -> SetTest:
+def set_score(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = None) -> SetTest:
     """Score test of a set of SNPs as a variance component beside the kernel of `spec`.
 
     Parameters
@@ -188,11 +211,12 @@ def set_score(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum) -> SetT
     G1 : (n, r) scaled genotypes of the set
     X : (n, d) covariates
     y : (n,) phenotype
-    spec : Spectrum of the background kernel
+    spec : Spectrum of the background kernel, with δ at the REML optimum without the set, or None for noise alone
 
     Returns
     -------
     SetTest
+        the statistic is Q, in units of one over those of y squared; p takes the null model's variances for known
 
     Raises
     ------
@@ -203,16 +227,23 @@ def set_score(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum) -> SetT
     -----
     Derived in :eq:`set-score`.
     """
-    m = LMM(spec, X, y)
-    null = m.fit(reml=True)
-    B = m.inner(matrix("G1", G1, rows=m.n), h2=null.h2)
+    G1 = _free(G1, X)
+    m = LMM(decompose_snps(G1) if spec is None else spec, X, y)
+    null = m.evaluate(h2=0.0, reml=True) if spec is None else m.fit(reml=True)
+    B = m.inner(G1, h2=null.h2)
     free = B[m.d :, m.d :] - B[m.d :, : m.d] @ np.linalg.solve(B[: m.d, : m.d], B[: m.d, m.d :])
     sigma2 = null.sigma2_g + null.sigma2_e
     Q = 0.5 * float(free[1:, 0] @ free[1:, 0]) / sigma2**2
-    weights = np.linalg.eigvalsh(free[1:, 1:]) / sigma2
-    if weights.max(initial=0.0) <= 1e-10:
-        raise ValueError("X explains the whole set of SNPs, so there is nothing to test")
-    return SetTest(Q, mixture_sf(2 * Q, weights), math.nan)
+    return SetTest(Q, mixture_sf(2 * Q, np.linalg.eigvalsh(free[1:, 1:]) / sigma2), math.nan)
+
+
+def _free(G1: ArrayLike, X: ArrayLike) -> Floats:
+    """Check that X leaves something of a set of SNPs."""
+    G1 = matrix("G1", G1)
+    left = np.linalg.norm(residual(independent(matrix("X", X, rows=len(G1)))[0], G1))
+    if left <= 1e-8 * np.linalg.norm(G1):
+        raise ValueError(f"X explains the whole set of {G1.shape[1]} SNPs, so there is nothing to test")
+    return G1
 
 
 def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum) -> Pairs:
@@ -224,7 +255,7 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     pairs : (p, 2) columns of `snps`
     X : (n, d) covariates
     y : (n,) phenotype
-    spec : Spectrum of K; δ is that of the ML optimum without SNPs
+    spec : Spectrum of K; δ is that of the REML optimum without SNPs
 
     Returns
     -------
@@ -246,7 +277,7 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     if couples.size and not (0 <= couples.min() and couples.max() < G.shape[1]):
         raise ValueError(f"pairs names columns {couples.min()} to {couples.max()}, but there are {G.shape[1]} SNPs")
     m = LMM(spec, X, y)
-    delta = m.fit(reml=False).delta
+    delta = m.fit(reml=True).delta
     found = np.full((3, len(couples)), np.nan)
     reason = np.full(len(couples), "", dtype="U40")
     for row, (i, j) in enumerate(couples.tolist()):
@@ -254,15 +285,16 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
         B = m.inner(W, delta=delta)
         main = [*range(m.d), m.d + 1, m.d + 2]
         test = [m.d, m.d + 3]
-        length = np.diag(B)[[*main, m.d + 3]].copy()
+        length = np.diag(B)[[*main, m.d + 3]]
+        unit = 1 / np.sqrt(np.where(length > 0, length, 1.0))[:-1]
         try:
-            factor = cho_factor(B[np.ix_(main, main)] / np.sqrt(np.outer(length[:-1], length[:-1])), lower=True)
-            if (factor[0].diagonal() < 1e-6).any():
-                raise np.linalg.LinAlgError
-        except (np.linalg.LinAlgError, ValueError):
+            factor = cho_factor(B[np.ix_(main, main)] * np.outer(unit, unit), lower=True)
+        except np.linalg.LinAlgError:
+            factor = None
+        if factor is None or factor[0].diagonal().min() < 1e-6:
             reason[row] = "the main effects are not independent"
             continue
-        across = B[np.ix_(main, test)] / np.sqrt(length[:-1])[:, None]
+        across = unit[:, None] * B[np.ix_(main, test)]
         rest = B[np.ix_(test, test)] - across.T @ cho_solve(factor, across)
         if not rest[1, 1] > 1e-10 * length[-1]:
             reason[row] = "the main effects explain the product"

@@ -82,8 +82,9 @@ class Fit(Evaluation):
     ----------
     boundary : None for an optimum inside, "h2=0" or "h2=1" for one at that end
     optima : (h2, nll) of every local optimum inside, in order of h2
-    unbounded : True where the likelihood grows without bound as h² → 1, so that "the optimum" is the best one inside,
-        or where there is none, the smallest δ of the search (chapter 8)
+    unbounded : True where the likelihood grows without bound as h² → 1, or in ML still grows at the smallest δ of the
+        grid, so that "the optimum" is the best one inside, or where there is none, the smallest δ of the search
+        (chapter 8)
     """
 
     boundary: str | None = None

@@ -4,8 +4,6 @@
 """
 
 import csv
-import gzip
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,13 +37,7 @@ def genotypes(name: str) -> tuple[plink.Plink, np.ndarray]:
     if name != "synth":
         mice = data.hs1940()
         return mice.genotypes(), mice.phenotypes()[{"hs_n1": "CD8", "hs_n6": "MCH"}[name]]
-    with tempfile.TemporaryDirectory() as folder:
-        for packed in (REFERENCE / "synth").glob("*.gz"):
-            (Path(folder) / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
-        lines = (Path(folder) / "pheno_10_causals.txt").read_text().splitlines()
-        values = {line.split()[1]: float(line.split()[2]) for line in lines}
-        people = plink.read_plink(Path(folder) / "all")
-    return people, np.array([values[individual] for individual in people.individual])
+    return data.synth()
 
 
 @cache

@@ -293,3 +293,13 @@ def test_bad_input_is_named(options, message):
     given = {"snps": snps, "X": X, "y": y, "spec": lt.decompose_snps(G)} | options
     with pytest.raises(ValueError, match=message), warnings.catch_warnings():
         scan(given.pop("snps"), given.pop("X"), given.pop("y"), given.pop("spec"), **given)
+
+
+def test_genomic_inflation_is_the_factor_of_the_statistics():
+    uniform = np.arange(1, 1000) / 1000
+    assert lt.lambda_gc(uniform) == pytest.approx(1, abs=1e-12)
+    inflated = stats.chi2.sf(1.3 * stats.chi2.isf(uniform, 1), 1)
+    assert lt.lambda_gc([*inflated, np.nan]) == pytest.approx(1.3, rel=1e-12)
+    for wrong in ([], [np.nan], [0.5, 1.1], [-0.1]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            lt.lambda_gc(wrong)

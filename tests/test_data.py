@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -270,3 +271,57 @@ def test_the_mice():
     # GEMMA reports frequency 0.443 of allele1 = A for the first SNP among CD8's mice
     assert round(float(plink.G[~np.isnan(y["CD8"]), 0].mean()) / 2, 3) == 0.443
     assert plink.a1[0] == "A"
+
+
+def test_the_synth_set_is_found_in_the_repository():
+    people, y = data.synth()
+    assert people.G.shape == (500, 5000)
+    assert not np.isnan(people.G).any()
+    assert (y.mean(), y.var()) == pytest.approx((0, 1), abs=1e-9)
+    # rows 1 and 500 of the unpacked files, and A1 alleles counted in all.bed's pairs of bits by ten lines of their own
+    assert [str(i) for i in people.individual[[0, -1]]] == ["cid0P0", "cid499P1"]
+    assert y[[0, -1]].tolist() == [0.4853395139922632, -1.730214012017139]
+    assert people.G[:, [0, -1]].sum(axis=0).tolist() == [47, 140]
+    assert people.G.sum() == 1303530
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the set that may be spoilt, in the repository's place; the cache is empty."""
+    folder = tmp_path / "synth"
+    shutil.copytree(data.SYNTH, folder)
+    monkeypatch.setattr(data, "SYNTH", folder)
+    monkeypatch.setenv("LMM_TEACH_DATA", str(tmp_path / "cache"))
+    return folder
+
+
+def test_the_synth_set_may_lie_in_the_cache_and_phenotypes_follow_the_individuals(copied):
+    people, y = data.synth()
+    lines = gzip.decompress((copied / "pheno_10_causals.txt.gz").read_bytes()).splitlines()
+    (copied / "pheno_10_causals.txt.gz").write_bytes(gzip.compress(b"\r\n".join(lines[::-1])))
+    shutil.move(copied, data.cache_folder() / "synth")
+    again, same = data.synth()
+    np.testing.assert_array_equal(again.G, people.G)
+    np.testing.assert_array_equal(same, y)
+
+
+def test_without_the_repository_the_ways_out_are_named(copied):
+    shutil.rmtree(copied)
+    with pytest.raises(FileNotFoundError) as fault:
+        data.synth()
+    for words in (str(copied), "pip install -e", str(data.cache_folder() / "synth")):
+        assert words in str(fault.value)
+    assert not data.cache_folder().exists()
+
+
+def test_a_damaged_synth_set_is_refused(copied):
+    bed, bim = copied / "all.bed.gz", copied / "all.bim.gz"
+    whole = gzip.decompress(bed.read_bytes())
+    bed.write_bytes(gzip.compress(whole[:-1]))
+    with pytest.raises(ValueError, match="truncated"):
+        data.synth()
+    bed.write_bytes(gzip.compress(whole))
+    data.synth()
+    bim.write_bytes(bim.read_bytes()[:-1000])
+    with pytest.raises(EOFError):
+        data.synth()

@@ -151,6 +151,16 @@ def test_columns_that_are_not_in_the_kernel_cannot_be_excluded():
         m.evaluate(reml=True, h2=0.9, exclude=np.sqrt(30) * 3 * G[:, :1])
 
 
+def test_student_t_tends_to_the_normal_with_a_known_variance():
+    G, X, y = cohort(30, 60, 2, 4)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    profile = m.evaluate(reml=True, h2=0.4)
+    q = 28 * (profile.sigma2_g + profile.sigma2_e)
+    fixed = profile.nll - 14 * (np.log(q / 28) + 1) + 0.5 * (28 * np.log(1.3) + q / 1.3)
+    for dof in (1e8, 1e12, 1e16):
+        assert m.evaluate(reml=True, h2=0.4, dof=dof, scale=1.3).nll == pytest.approx(fixed, abs=1e-5)
+
+
 def test_balanced_anova_has_a_closed_form():
     """Groups of two: the textbook's mean squares give δ, the variances and nLL (REML and ML)."""
     y = np.array([1.0, 2, 4, 6, 8, 9])
@@ -179,6 +189,13 @@ def test_two_levels_have_a_closed_form():
     f = m.fit(reml=True)
     assert f.delta == pytest.approx(1 / 11, rel=1e-10)
     assert m.derivatives([np.log(1 / 11)], reml=True)[0][0] == pytest.approx(0, abs=1e-12)
+
+
+def test_an_optimum_far_below_the_mean_eigenvalue_is_found():
+    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.05, 0.0])
+    f = m.fit(reml=True)
+    assert np.log(f.delta) == pytest.approx(-7.87, abs=0.01) and f.nll == pytest.approx(18.59, abs=0.01)
+    assert len(f.optima) == 2 and f.boundary is None and not f.unbounded
 
 
 def test_the_better_of_two_optima_is_returned():

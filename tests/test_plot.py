@@ -206,3 +206,71 @@ def test_no_label_of_a_heat_map_is_cut_off():
         pixels = np.asarray(Image.open(io.BytesIO(plot.png(figure))).convert("L"))
         edges = [pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]]
         assert all((edge > 250).all() for edge in edges)
+
+
+def test_qq_plot_puts_uniform_p_values_on_the_diagonal():
+    fig, ax = plot.axes()
+    p = np.arange(1, 100) / 100
+    assert plot.qq(ax, p[::-1], label="exact") == 0
+    diagonal, points = ax.lines
+    assert points.get_xdata() == pytest.approx(points.get_ydata())
+    assert points.get_xdata()[0] == pytest.approx(2)  # 1/100 is the mean of the smallest of 99
+    assert ax.get_legend().get_texts()[0].get_text() == "exact"
+    band = ax.collections[0].get_paths()[0].vertices
+    at_last = band[np.isclose(band[:, 0], points.get_xdata()[0]), 1]
+    assert at_last.max() == pytest.approx(-np.log10(1 - 0.975 ** (1 / 99)))  # smallest p: 1 - (1 - p)^99
+    assert at_last.min() == pytest.approx(-np.log10(1 - 0.025 ** (1 / 99)))
+    plot.qq(ax, p**2)
+    assert len(ax.lines) == 3 and len(ax.collections) == 1  # diagonal and band are drawn once
+
+
+def test_qq_plot_says_how_many_were_not_tested():
+    _, ax = plot.axes()
+    assert plot.qq(ax, [0.5, np.nan, 0.1, np.nan], label="scan") == 2
+    assert ax.get_legend().get_texts()[0].get_text() == "scan (2 not tested)"
+    assert len(ax.lines[-1].get_xdata()) == 2
+
+
+@pytest.mark.parametrize("p", [[], [np.nan], [[0.1]], [0.0, 0.5], [0.5, 1.1], [-0.1], 0.5])
+def test_qq_plot_refuses(p):
+    with pytest.raises(ValueError, match="p "):
+        plot.qq(plot.axes()[1], p)
+
+
+def test_manhattan_plot_lays_chromosomes_side_by_side():
+    _, ax = plot.axes()
+    lost = plot.manhattan(ax, [1, 1, 2, 2, "X"], [10, 100, 50, 80, 1], [-1, -2, np.nan, -8, -3], 1e-5)
+    assert lost == 1
+    points = [line for line in ax.lines if line.get_marker() == "."]
+    assert [line.get_xdata().tolist() for line in points] == [[10, 100], [180], [181]]
+    assert [line.get_ydata().tolist() for line in points] == [[1, 2], [8], [3]]
+    emphasised = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "o"]
+    assert emphasised == [[], [180], []]
+    assert ax.lines[-1].get_ydata()[0] == pytest.approx(5)
+    assert [text.get_text() for text in ax.get_xticklabels()] == [
+        "1",
+        "2",
+    ]  # X is too short to carry its name
+    assert ax.get_xticks().tolist() == [50, 140]
+
+
+def test_manhattan_plot_without_a_threshold_has_no_line():
+    _, ax = plot.axes()
+    assert plot.manhattan(ax, [2, 1], [5, 5], [-1, -2]) == 0
+    assert len(ax.lines) == 2 and [text.get_text() for text in ax.get_xticklabels()] == ["2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"chrom": [1]}, "one length"),
+        ({"log10_p": [0.5, -1]}, "0 or below"),
+        ({"log10_p": [np.nan, np.nan]}, "NaN for no test"),
+        ({"log10_p": [-np.inf, -1]}, "finite"),
+        ({"threshold": 5.0}, "between 0 and 1"),
+    ],
+)
+def test_manhattan_plot_refuses(wrong, message):
+    right = {"chrom": [1, 1], "position": [1, 2], "log10_p": [-1, -2], "threshold": 0.05}
+    with pytest.raises(ValueError, match=message):
+        plot.manhattan(plot.axes()[1], **(right | wrong))

@@ -59,6 +59,19 @@ def test_dependent_columns_of_x_change_nothing():
     assert kept == [0, 1] and Q.shape == (15, 2)
 
 
+@pytest.mark.parametrize(("distance", "kept"), [(1e-3, [0, 1]), (3e-10, [0, 1]), (3e-11, [0]), (0.0, [0])])
+def test_nearly_dependent_columns(distance, kept):
+    """Q is orthonormal however little is left of a column; below 1e-10 of its length the column is left out."""
+    rng = np.random.default_rng(11)
+    one, other = np.linalg.qr(rng.normal(size=(50, 2)))[0].T
+    y = rng.normal(size=50)
+    X = np.column_stack([one, one + distance * other])
+    Q, found = independent(X)
+    assert found == kept
+    np.testing.assert_allclose(Q.T @ Q, np.eye(len(kept)), rtol=0, atol=1e-14)
+    assert np.abs(X.T @ residual(Q, y)).max() < (1e-14 if len(kept) == 2 else 1e-9)
+
+
 def test_scale_of_the_kernel_and_of_y():
     G, X, y = cohort(15, 40, 2, 7)
     for scale in (1e-8, 1e8):
@@ -81,6 +94,28 @@ def test_the_bimodal_spectrum_and_the_two_levels():
     assert humps.nll(log_delta=found[1]) < humps.nll(log_delta=found[0])
 
 
+def test_kernels_that_x_explains_leave_linear_regression():
+    """What rounding leaves of them is neither a genetic direction nor a negative eigenvalue."""
+    _, X, y = cohort(12, 40, 2, 8)
+    regression = dense.evaluate(np.zeros((12, 12)), X, y, h2=0.0, reml=True).nll
+    for project, kernel in (
+        (lt.project_kinship, np.zeros((12, 12))), (lt.project_kinship, X @ X.T), (lt.project_snps, np.zeros((12, 40))),
+        (lt.project_snps, X), (lt.project_snps, np.hstack([X] * 7)),
+    ):  # fmt: skip
+        P = project(kernel, X, y)
+        assert P.S.size == 0 and P.m == 10
+        assert P.nll(h2=0.0) == pytest.approx(regression) == P.nll(h2=0.3)
+
+
+def test_a_kernel_that_is_mostly_in_the_direction_of_x():
+    """Rounding is relative to K, so the rank is that of what X leaves only down to there."""
+    G, X, y = cohort(12, 4, 2, 9)
+    plain = lt.project_kinship(G @ G.T, X, y)
+    shadowed = lt.project_kinship(G @ G.T + 1e6 * np.ones((12, 12)), X, y)
+    assert plain.S.size == shadowed.S.size == 4
+    np.testing.assert_allclose(shadowed.S, plain.S, rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -88,6 +123,10 @@ def test_the_bimodal_spectrum_and_the_two_levels():
         (lambda: lt.project_kinship(np.eye(3), np.ones((2, 1)), np.ones(3)), "X has 2 rows"),
         (lambda: lt.project_snps(np.ones((3, 1)), np.ones((3, 1)), np.ones(2)), "y has 2 rows"),
         (lambda: lt.project_kinship(np.diag([1.0, 1.0, -1.0]), np.ones((3, 1)), np.ones(3)), "positive semi-definite"),
+        (lambda: lt.project_kinship(np.eye(3) + np.eye(3, k=1), np.ones((3, 1)), np.ones(3)), "not symmetric"),
+        (lambda: lt.project_kinship(np.eye(3), np.eye(3)[:, :2], np.arange(3.0)), "fewer than 2 degrees"),
+        (lambda: lt.project_snps(np.eye(3), np.eye(3), np.arange(3.0)), "fewer than 2 degrees"),
+        (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.full(5, 7.0)), "explains y exactly"),
         (lambda: lt.project_snps(np.eye(5)[:, :1], np.ones((5, 1)), np.arange(5.0)).nll(h2=1.0), "leaves 3 of 4"),
         (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.arange(5.0)).nll(), "exactly one"),
     ],
