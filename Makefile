@@ -1,7 +1,7 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
-# make benchmarks  time the package beside FaST-LMM, and with more and more individuals
+# make benchmarks  time the package beside FaST-LMM, PyLMM and GEMMA, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -32,6 +32,7 @@ notebooks: data
 benchmarks: data
 	$(BIN)/python benchmarks/null_model.py
 	$(BIN)/python benchmarks/low_rank.py
+	$(BIN)/python benchmarks/scan.py
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data
