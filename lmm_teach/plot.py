@@ -332,7 +332,7 @@ def manhattan(
     ax.set_xticks(list(wide.values()), list(wide))  # a shorter chromosome's name would run into the next
     ax.tick_params(axis="x", length=0)
     ax.grid(False, axis="x")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, max(ax.get_ylim()[1], -1.05 * log10_p[tested].min()))  # not below a panel that shares it
     ax.set_xlabel("chromosome")
     ax.set_ylabel("$-\\log_{10}p$")
     return int((~tested).sum())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq, minimize
 
 from ._arrays import Floats, matrix
@@ -264,7 +263,7 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     Raises
     ------
     ValueError
-        for shapes that do not match, NaN, or a pair that names no column
+        for shapes that do not match, NaN, a pair that names no column, or fewer than 4 individuals beside X's rank
 
     Notes
     -----
@@ -277,30 +276,30 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     if couples.size and not (0 <= couples.min() and couples.max() < G.shape[1]):
         raise ValueError(f"pairs names columns {couples.min()} to {couples.max()}, but there are {G.shape[1]} SNPs")
     m = LMM(spec, X, y)
+    if m.n - m.d < 4:
+        raise ValueError(f"{m.n} individuals and {m.d} covariates leave no degrees of freedom beside three columns")
     delta = m.fit(reml=True).delta
+    basis = independent(matrix("X", X))[0]
     found = np.full((3, len(couples)), np.nan)
     reason = np.full(len(couples), "", dtype="U40")
     for row, (i, j) in enumerate(couples.tolist()):
-        W = np.column_stack([G[:, i], G[:, j], G[:, i] * G[:, j]])
-        B = m.inner(W, delta=delta)
-        main = [*range(m.d), m.d + 1, m.d + 2]
-        test = [m.d, m.d + 3]
-        length = np.diag(B)[[*main, m.d + 3]]
-        unit = 1 / np.sqrt(np.where(length > 0, length, 1.0))[:-1]
-        try:
-            factor = cho_factor(B[np.ix_(main, main)] * np.outer(unit, unit), lower=True)
-        except np.linalg.LinAlgError:
-            factor = None
-        if factor is None or factor[0].diagonal().min() < 1e-6:
+        columns, product = np.column_stack([basis, G[:, i], G[:, j]]), G[:, i] * G[:, j]
+        Q = independent(columns)[0]
+        if Q.shape[1] < m.d + 2:
             reason[row] = "the main effects are not independent"
             continue
-        across = unit[:, None] * B[np.ix_(main, test)]
-        rest = B[np.ix_(test, test)] - across.T @ cho_solve(factor, across)
-        if not rest[1, 1] > 1e-10 * length[-1]:
+        rest = residual(Q, product)
+        if not np.linalg.norm(rest) > 1e-10 * np.linalg.norm(product):
             reason[row] = "the main effects explain the product"
             continue
-        q0, q1 = rest[0, 0], rest[0, 0] - rest[0, 1] ** 2 / rest[1, 1]
-        found[:, row] = rest[0, 1] / rest[1, 1], math.sqrt(q1 / (m.n - m.d - 3) / rest[1, 1]), m.n * math.log(q0 / q1)
+        # Q spans X and both main effects; what they explain of the product does not change its coefficient
+        B = m.inner(np.column_stack([Q[:, m.d :], rest]), delta=delta)
+        main, test = [*range(m.d), m.d + 1, m.d + 2], [m.d, m.d + 3]
+        left = B[np.ix_(test, test)] - B[np.ix_(test, main)] @ np.linalg.solve(
+            B[np.ix_(main, main)], B[np.ix_(main, test)]
+        )
+        q0, q1 = left[0, 0], left[0, 0] - left[0, 1] ** 2 / left[1, 1]
+        found[:, row] = left[0, 1] / left[1, 1], math.sqrt(q1 / (m.n - m.d - 3) / left[1, 1]), m.n * math.log(q0 / q1)
     log10_p = log10_sf_chi2(np.where(np.isnan(found[2]), 0.0, found[2]))
     log10_p[np.isnan(found[2])] = np.nan
     return Pairs(found[0], found[1], found[2], 10.0**log10_p, log10_p, reason)

@@ -94,3 +94,9 @@ def test_chapter_19_quotes_the_golden_tables():
         assert value == rows["hs_n1", "Ks"][column]
     exact = {(r["data"], r["K"], r["mode"]): r for r in table("referee_null")}["hs_n1", "Kc", "REML"]
     assert quoted("referee") == {"lambda": float(exact["lambda_vg_ve"]), "logl": float(exact["logL"])}
+    snp = quoted("gemma_snp")
+    line = next(r for r in table("gemma_scan") if r["data"] == "hs_n1" and r["row"] == str(snp["row"]))
+    assert all(str(value) == line[column] for column, value in snp.items())
+    snp = quoted("fastlmm_snp")
+    line = next(r for r in table("fastlmm_hs1940_cd8_loco") if r["SNP"] == snp["SNP"])
+    assert snp["PValue"] == float(line["PValue"])

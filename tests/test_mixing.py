@@ -362,6 +362,18 @@ def test_components_are_the_populations_whatever_the_ld_and_the_families():
     assert apart.min() > 4 * within  # projected siblings lie with their own population
 
 
+def test_components_of_unrelated_people_are_those_of_a_sample_without_the_others():
+    """SNPs are centred over the people used, whatever their mean was."""
+    Z = lt.standardize(simulate.cohort(80, 300, seed=4, populations=2, fst=0.1, siblings=2).G)
+    got = lt.choose_pcs(Z, range(4), folds=3, seed=2, cutoff=0.25)
+    alone = lt.choose_pcs(Z[got.used], range(4), folds=3, seed=2)
+    assert got.used.size < 60 and got.chosen == alone.chosen == 1
+    np.testing.assert_allclose(got.nll, alone.nll)
+    np.testing.assert_allclose(np.abs(got.pcs[got.used]), np.abs(alone.pcs), atol=1e-10)
+    moved = lt.choose_pcs(Z + np.arange(300), range(4), folds=3, seed=2)
+    np.testing.assert_allclose(moved.nll, lt.choose_pcs(Z, range(4), folds=3, seed=2).nll)
+
+
 def test_too_many_components_are_refused():
     Z = lt.standardize(simulate.cohort(30, 12, seed=1, chromosomes=1).G)
     with pytest.raises(ValueError, match=r"from 0 to 29, but 30 individuals allow 0 to 28"):

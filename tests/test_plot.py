@@ -260,6 +260,15 @@ def test_manhattan_plot_without_a_threshold_has_no_line():
     assert len(ax.lines) == 2 and [text.get_text() for text in ax.get_xticklabels()] == ["2", "1"]
 
 
+def test_manhattan_plots_that_share_an_axis_cut_nothing_off():
+    for first, second in ((-3, -9), (-9, -3)):
+        _, axs = plot.axes(2, 1, sharey=True)
+        plot.manhattan(axs[0], [1, 1], [1, 2], [first, -0.1])
+        plot.manhattan(axs[1], [1, 1], [1, 2], [second, -0.1])
+        low, high = axs[0].get_ylim()
+        assert low == 0 and 9 < high < 10
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
