@@ -17,7 +17,7 @@ from .spectrum import Spectrum, decompose_snps
 from .variance import Evaluation
 
 GAMMA = np.geomspace(1e-6, 1e6, 241)  # σ₁²/σ_e² times the mean eigenvalue, where the null of the LRT is evaluated
-DIGITS = 40.0  # minus the logarithm of the errors that the contour's step and its ends may leave
+DIGITS = 40.0  # minus the logarithm of what the contour's step and its ends may leave of the integrand
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def mixture_sf(q: float, weights: ArrayLike) -> float:
     Returns
     -------
     float
-        P(Σ wᵢ χ²ᵢ > q), relative error below 1e-8, however small it is
+        P(Σ wᵢ χ²ᵢ > q), relative error below 1e-11, however small it is
 
     Raises
     ------
@@ -98,17 +98,17 @@ def mixture_sf(q: float, weights: ArrayLike) -> float:
     top = 0.5  # where the moment generating function ends
     saddle = brentq(lambda z: (w / (1 - 2 * z * w)).sum() - q - 1 / z, 1e-300, top * (1 - 1e-15),
                     xtol=1e-300, rtol=1e-14)  # fmt: skip
-    A, angle = 2 * (top - saddle), math.pi / 3
-    strip = min(angle, math.acos(max(-1.0, 1 - top / A)) - angle)  # how near the singularities come
+    tau, angle = 2 * (top - saddle), math.pi / 3
+    strip = min(math.pi / 2, math.acos(max(-1.0, 1 - top / tau))) - angle  # up to where it decays, or to the pole
     curvature = (2 * (w / (1 - 2 * saddle * w)) ** 2).sum() + 1 / saddle**2
-    width = 1 / (A * math.sin(angle) * math.sqrt(curvature))  # of the peak of the integrand
+    width = 1 / (tau * math.sin(angle) * math.sqrt(curvature))  # of the peak of the integrand
     h = 2 * math.pi * min(strip / DIGITS, width / math.sqrt(2 * DIGITS))
-    side = math.ceil(math.acosh(1 + 2 * DIGITS / (q * A)) / h)
+    side = math.ceil(math.acosh(1 + 2 * DIGITS / (q * tau)) / h)
     u = h * np.arange(-side, side + 1) + 1j * angle
-    z = top - A + A * np.cosh(u)
+    z = top - tau + tau * np.cosh(u)
     log = -0.5 * np.log(1 - 2 * z[:, None] * w).sum(axis=1) - z * q
     peak = float(log[side].real)
-    total = (np.exp(log - peak) / z * np.sinh(u)).sum() * A * h / (2j * math.pi)
+    total = (np.exp(log - peak) / z * np.sinh(u)).sum() * tau * h / (2j * math.pi)
     return min(max(float(total.real) * math.exp(peak), 0.0), 1.0)
 
 
