@@ -13,7 +13,6 @@ from ._progress import Bar
 from .association import Scan, scan
 from .kinship import standardize, summarize_snps
 from .spectrum import decompose_kinship
-from .update import absorb as absorb
 from .variance import Fit
 
 
@@ -84,7 +83,8 @@ def loco(
 
     Notes
     -----
-    Derived in :eq:`loco`. Each chromosome costs one decomposition, O(n³); only two n × n matrices are held at a time.
+    Derived in :eq:`loco`. Each chromosome costs one decomposition, O(n³); a few n × n matrices are held at a
+    time, however many chromosomes there are.
     """
     G = matrix("snps", snps, nan=True)
     where = np.asarray(chrom)
