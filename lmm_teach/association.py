@@ -310,7 +310,8 @@ def scan(
     X : (n, d) covariates, intercept included
     y : (n,) phenotype
     spec : Spectrum of K
-    refit : δ of its own for every SNP (True), or one for all (False; EMMAX)
+    refit : δ of its own for every SNP (True), or one for all (False; EMMAX). It is looked for from e⁻¹⁰ to e¹⁰ times
+        the mean eigenvalue of K, and at the ends: h² = 0 exactly, and h² = 1 where K is non-singular
     test : "wald" (REML), "lrt" (ML likelihood ratio) or "score" (REML, δ of the model without a SNP in any case)
     delta : the δ for all, if it is known; then refit=False or test="score"
     single : rotate in single precision: about half the time, errors of the order 1e-6 standard errors in beta
