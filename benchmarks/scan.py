@@ -10,6 +10,7 @@ the programs disagree or a target is missed.
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -50,9 +51,8 @@ def gemma(folder: Path, mice: Path) -> dict[str, float]:
         subprocess.run([*run, *kind, "-o", "k" if repeat == 0 else "scan"], check=True, capture_output=True)
         if repeat:
             log = (folder / "scan.log.txt").read_text()
-            minutes = [float(line.split("=")[1].split()[0]) for line in log.splitlines()
-                       if line.startswith(("## time on calculating UtX", "## time on optimization"))]  # fmt: skip
-            found.append([60 * t for t in minutes])
+            minutes = re.findall(r"time on (?:calculating UtX|optimization) = (\S+) min", log)
+            found.append([60 * float(t) for t in minutes])
     rotate, test = (statistics.median(column) for column in zip(*found, strict=True))
     return {"UtX": rotate, "optimisation": test}
 
