@@ -21,6 +21,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from null_model import processor, seconds
+
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("lmm_teach", "numpy", "scipy")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -29,26 +31,12 @@ TARGETS = {"exponent": 1.1, "evaluate_growth": 3.0}  # at most; the second is fo
 MEMORY = {"decompose": 5.0, "construct": 0.5, "evaluate": 0.01}  # peaks, at most, in arrays of n by 200 numbers
 
 
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    begun = time.process_time()
-    for _ in range(repeats):
-        call()
-    return (time.process_time() - begun) / repeats
-
-
 def peak_bytes(call: Callable[[], object]) -> int:
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def measure() -> int:
