@@ -1,13 +1,17 @@
 """Data sets: the HS1940 mice, found or fetched, and checked before use (chapter 19); the posts' synth set (chapter 8).
 
+Beside them, what the repository holds of other programs' numbers and of timings (`golden`, `benchmark`).
+
 ``python -m lmm_teach.data`` fills the cache with the mice and says where it is.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +43,9 @@ GEMMA_URL = (
     "https://raw.githubusercontent.com/genetics-statistics/GEMMA/"
     "ce5e778cc36c40a2fa82f3dafe66403bb0e3a185/example"
 )
-#: The repository's folder with FaST-LMM's synth set; it is there if the package was installed from a clone with -e.
-SYNTH = Path(__file__).resolve().parents[1] / "reference" / "synth"
+#: The repository, whose folders reference/ and benchmarks/ are there if the package was installed from a clone with -e.
+REPOSITORY = Path(__file__).resolve().parents[1]
+SYNTH = REPOSITORY / "reference" / "synth"
 # A source: its name for messages, and a function from a file's name to its uncompressed bytes.
 Source = tuple[str, Callable[[str], bytes]]
 
@@ -120,6 +126,56 @@ def synth() -> tuple[Plink, Floats]:
     rows = [line.split() for line in _read(folder, "pheno_10_causals.txt").decode().splitlines()]
     values = {(family, individual): float(value) for family, individual, value in rows}
     return people, np.array([values[who] for who in zip(people.family, people.individual, strict=True)])
+
+
+def golden(name: str) -> list[dict[str, str]]:
+    """Read what another program computed, as its script under ``reference/`` wrote it down.
+
+    Parameters
+    ----------
+    name : a table of the repository's ``reference/golden``, without the ending
+
+    Returns
+    -------
+    rows : one dict per row, every value still as text
+
+    Raises
+    ------
+    FileNotFoundError
+        if there is no such table, as after an install without the repository
+    """
+    with _kept("reference/golden", f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """Read what a script of ``benchmarks/`` measured, with the versions and the machine.
+
+    Parameters
+    ----------
+    name : a file of the repository's ``benchmarks/results``, without the ending
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        if there is no such file, as after an install without the repository
+    """
+    return dict(json.loads(_kept("benchmarks/results", f"{name}.json").read_text(encoding="utf-8")))
+
+
+def _kept(folder: str, name: str) -> Path:
+    path = REPOSITORY / folder / name
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob(f"*{path.suffix}"))) or "nothing"
+        raise FileNotFoundError(
+            f"{path} is not there ({path.parent} holds {there}). Such files come with the book's repository: clone it "
+            "and install the package from there: pip install -e ."
+        )
+    return path
 
 
 def cache_folder() -> Path:

@@ -3,16 +3,14 @@
 `problem` returns K, X and y of the null model; `table` the rows of ``reference/golden/<name>.csv``.
 """
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from lmm_teach import data, plink
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference"
+REFERENCE = data.REPOSITORY / "reference"
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,7 @@ class Problem:
     snps: int
 
 
-def table(name: str) -> list[dict[str, str]]:
-    """Read the rows of a golden table, every value still as text."""
-    with (REFERENCE / "golden" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+table = data.golden
 
 
 @cache

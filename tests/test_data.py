@@ -325,3 +325,12 @@ def test_a_damaged_synth_set_is_refused(copied):
     bim.write_bytes(bim.read_bytes()[:-1000])
     with pytest.raises(EOFError):
         data.synth()
+
+
+def test_golden_tables_and_benchmarks_are_read_and_a_missing_one_names_those_that_are_there():
+    assert {"data", "K", "gemma"} <= set(data.golden("gemma_null")[0])
+    assert data.benchmark("null_model")["versions"]["fastlmm"] == "0.6.13"
+    with pytest.raises(FileNotFoundError, match="none.csv is not there.*gemma_null.*pip install"):
+        data.golden("none")
+    with pytest.raises(FileNotFoundError, match="null_model"):
+        data.benchmark("none")
