@@ -10,7 +10,9 @@ from importlib import import_module
 from types import ModuleType
 
 from . import dense, plink, plot, simulate
+from .approximate import BoltInf, GrammarGamma, bolt_inf, conjugate_gradients, grammar_gamma
 from .association import Scan, lambda_gc, scan
+from .blocks import Unfinished, scan_blocks
 from .explore import explore
 from .kinship import SnpSummary, kinship, scale_kinship, standardize, summarize_snps
 from .likelihood import LMM
@@ -35,12 +37,13 @@ from .spectrum import Spectrum, decompose_kinship, decompose_snps
 from .variance import Evaluation, Fit
 
 __all__ = [
-    "LMM", "Components", "Evaluation", "Fit", "LocoScan", "Pairs", "Prediction", "Projected", "Rotated", "Scan",
-    "Selection", "SetTest", "SnpSummary", "Spectrum", "TwoKernelFit", "choose_pcs", "data", "decompose_kinship",
-    "decompose_snps", "dense", "epistasis", "explore", "fit_a2", "kinship", "lambda_gc", "loco", "mixture_sf",
-    "plink", "plot", "predict", "project_kinship", "project_snps", "rank_snps", "rlrt_null", "rotate",
-    "scale_kinship", "scan", "select_snps", "set_lrt", "set_score", "simulate", "standardize", "summarize_snps",
-    "surface", "unrelated", "window",
+    "LMM", "BoltInf", "Components", "Evaluation", "Fit", "GrammarGamma", "LocoScan", "Pairs", "Prediction",
+    "Projected", "Rotated", "Scan", "Selection", "SetTest", "SnpSummary", "Spectrum", "TwoKernelFit", "Unfinished",
+    "bolt_inf",    "choose_pcs", "conjugate_gradients", "data", "decompose_kinship", "decompose_snps", "dense", "epistasis",
+    "explore", "fit_a2", "grammar_gamma", "kinship", "lambda_gc", "loco", "mixture_sf", "plink", "plot", "predict",
+    "project_kinship", "project_snps", "rank_snps", "rlrt_null", "rotate", "scale_kinship", "scan", "scan_blocks",
+    "select_snps", "set_lrt", "set_score", "simulate", "standardize", "summarize_snps", "surface", "unrelated",
+    "window",
 ]  # fmt: skip
 
 

@@ -1,0 +1,274 @@
+"""GRAMMAR-Γ, conjugate gradients and BOLT-LMM-inf against matrices, against the exact tests, and against BOLT itself."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lmm_teach as lt
+from lmm_teach import approximate
+
+quiet = {"progress": lambda *_: None}
+
+
+def dense_P(K, X, delta):
+    """P of the δ form and the basis-free projector Π."""
+    M = np.linalg.inv(K + delta * np.eye(len(K)))
+    return M - M @ X @ np.linalg.inv(X.T @ M @ X) @ X.T @ M, np.eye(len(K)) - X @ np.linalg.pinv(X)
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return lt.simulate.cohort(150, 400, seed=3, siblings=3, chromosomes=4, covariates=2, h2=0.5)
+
+
+@pytest.fixture(scope="module")
+def spec(cohort):
+    return lt.decompose_kinship(lt.kinship(lt.standardize(cohort.G)))
+
+
+# ---- GRAMMAR-Γ ----
+
+
+@pytest.mark.parametrize("covariates", [0, 2])
+@pytest.mark.parametrize("snps", [100, 400])  # k < n and k = n - 1
+def test_gamma_is_the_mean_over_the_snps_of_the_kinship(covariates, snps):
+    """D18: sum of xᵀPx over sum of xᵀΠx, an identity; with an intercept alone, the mean of the ratios, too."""
+    c = lt.simulate.cohort(150, snps, seed=4, covariates=covariates, siblings=2, h2=0.6)
+    Z = lt.standardize(c.G)
+    a = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_snps(Z / np.sqrt(snps)))
+    P, Pi = dense_P(lt.kinship(Z), c.X, a.null.delta)
+    xPx = np.einsum("ij,ij->j", Z, P @ Z) / a.null.sigma2_g
+    assert xPx.sum() / np.einsum("ij,ij->j", Z, Pi @ Z).sum() == pytest.approx(a.gamma, rel=1e-10)
+    if covariates == 0:
+        assert np.mean(xPx / np.einsum("ij,ij->j", Z, Z)) == pytest.approx(a.gamma, rel=1e-10)
+
+
+@pytest.mark.parametrize("snps", [100, 400])
+def test_gamma_for_independent_snps_is_a_trace(snps):
+    c = lt.simulate.cohort(150, snps, seed=4, covariates=1, siblings=2, h2=0.6)
+    Z = lt.standardize(c.G)
+    a = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_snps(Z / np.sqrt(snps)), independent_snps=True)
+    P, _ = dense_P(lt.kinship(Z), c.X, a.null.delta)
+    assert np.trace(P) / a.null.sigma2_g / (150 - 2) == pytest.approx(a.gamma, rel=1e-10)
+    x = np.random.default_rng(0).standard_normal((150, 20_000))  # SNPs that know nothing of K
+    x -= c.X @ np.linalg.lstsq(c.X, x, rcond=None)[0]
+    ratio = np.einsum("ij,ij->j", x, P @ x) / np.einsum("ij,ij->j", x, x) / a.null.sigma2_g
+    assert abs(ratio.mean() - a.gamma) < 4 * ratio.std() / np.sqrt(ratio.size)
+
+
+def test_grammar_gamma_is_the_score_test_with_one_number_for_all(cohort, spec):
+    c = cohort
+    a = lt.grammar_gamma(c.G, c.X, c.y, spec)
+    r = lt.scan(c.G, c.X, c.y, spec, test="score")
+    P, Pi = dense_P(lt.kinship(lt.standardize(c.G)), c.X, a.null.delta)
+    inside = np.einsum("ij,ij->j", c.G, Pi @ c.G)
+    exact = np.einsum("ij,ij->j", c.G, P @ c.G) / a.null.sigma2_g
+    np.testing.assert_allclose(a.chi2 * a.gamma * inside / exact, r.statistic, rtol=1e-8)
+    np.testing.assert_allclose(a.beta * a.gamma * inside / exact, r.beta, rtol=1e-8)
+    np.testing.assert_allclose(a.beta / a.se, np.sqrt(a.chi2) * np.sign(a.beta), rtol=1e-12)
+    assert np.corrcoef(a.chi2, r.statistic)[0, 1] > 0.99
+    np.testing.assert_allclose(np.log10(a.p), a.log10_p, rtol=1e-10)
+
+
+def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
+    c = cohort
+    y = np.random.default_rng(5).standard_normal(150)
+    K = np.diag([1000.0] + [1.0] * 148 + [0.0])  # its only large direction carries no y, so h2 = 0
+    y[0] = 0.0
+    a = lt.grammar_gamma(c.G, np.ones((150, 1)), y - y.mean(), lt.decompose_kinship(K))
+    assert a.null.boundary == "h2=0"
+    assert a.gamma == pytest.approx(1 / a.null.sigma2_e, rel=1e-12)
+
+
+def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
+    c = cohort
+    G = c.G[:, :6].copy()
+    G[:, 0], G[:, 1], G[:, 2] = 1.0, np.nan, c.X[:, 1]
+    G[:4, 3] = np.nan
+    before = G.copy()
+    filled = G[:, 3].copy()
+    filled[:4] = np.nanmean(filled)
+    a = lt.grammar_gamma(G, c.X, c.y, spec)
+    b = lt.grammar_gamma(np.column_stack([filled, G[:, 5]]), c.X, c.y, spec)
+    assert a.reason.tolist() == ["constant", "all genotypes missing", "X explains it", "", "", ""]
+    assert a.missing.tolist() == [0, 150, 0, 4, 0, 0]
+    for values in (a.beta, a.se, a.chi2, a.p, a.log10_p):
+        assert np.isnan(values).tolist() == [True] * 3 + [False] * 3
+    np.testing.assert_allclose(a.chi2[[3, 5]], b.chi2, rtol=1e-12)
+    np.testing.assert_array_equal(G, before)
+    np.testing.assert_allclose(lt.grammar_gamma(c.G.astype(np.int8), c.X, c.y, spec).chi2,
+                               lt.grammar_gamma(c.G, c.X, c.y, spec).chi2, rtol=1e-12)  # fmt: skip
+    with pytest.raises(ValueError, match="infinite"):
+        lt.grammar_gamma(np.where(G == 1, np.inf, G), c.X, c.y, spec)
+    with pytest.raises(ValueError, match=r"150 rows.*\(7, 2\)"):
+        lt.grammar_gamma(np.ones((7, 2)), c.X, c.y, spec)
+
+
+# ---- conjugate gradients ----
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 40), r=st.integers(1, 4), seed=st.integers(0, 10**6), spread=st.floats(0, 4))
+def test_conjugate_gradients_solve_what_solve_solves(n, r, seed, spread):
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    A = (Q * 10.0 ** rng.uniform(0, spread, n)) @ Q.T
+    B = rng.standard_normal((n, r))
+    before = B.copy()
+    U, _ = lt.conjugate_gradients(lambda V: A @ V, B, tolerance=1e-13)
+    np.testing.assert_allclose(U, np.linalg.solve(A, B), atol=1e-8 * np.abs(U).max())
+    np.testing.assert_array_equal(B, before)
+
+
+def test_conjugate_gradients_need_as_many_steps_as_there_are_eigenvalues():
+    """D19: K of a balanced one-way layout has two, so two steps reach the solution."""
+    K = np.kron(np.eye(5), np.ones((4, 4)))
+    b = np.random.default_rng(0).standard_normal((20, 1))
+    M = K + 0.7 * np.eye(20)
+    U, iterations = lt.conjugate_gradients(lambda V: M @ V, b, tolerance=1e-12)
+    assert iterations == 2
+    np.testing.assert_allclose(U, np.linalg.solve(M, b), rtol=1e-12)
+
+
+def test_conjugate_gradients_leave_a_solved_column_alone_and_take_a_zero_one():
+    A = np.diag(np.arange(1.0, 31.0))
+    B = np.column_stack([np.eye(30)[:, 0], np.zeros(30), np.ones(30)])
+    U, iterations = lt.conjugate_gradients(lambda V: A @ V, B)
+    np.testing.assert_allclose(U, np.linalg.solve(A, B), atol=1e-10)
+    assert iterations > 5
+    np.testing.assert_array_equal(U[:, :2], B[:, :2])
+
+
+def test_conjugate_gradients_refuse_what_they_cannot_solve():
+    with pytest.raises(ValueError, match="not positive definite"):
+        lt.conjugate_gradients(lambda V: -V, np.ones((3, 1)))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="relative residual"):  # not one matrix, so it never ends
+        lt.conjugate_gradients(lambda V: V * rng.uniform(0.1, 10, V.shape), np.ones((3, 1)))
+
+
+# ---- BOLT-LMM-inf ----
+
+
+def dense_bolt(G, chrom, X, y, sigma2_g, delta, chosen):
+    """The statistic with n × n matrices, and the calibration from the SNPs `chosen`."""
+    Z = lt.standardize(G)
+    chi2, ratio, d = np.full(G.shape[1], np.nan), {}, np.linalg.matrix_rank(X)
+    for c in np.unique(chrom):
+        others = Z[:, (chrom != c) & (Z.std(axis=0) > 0)]
+        P, Pi = dense_P(others @ others.T / others.shape[1], X, delta)
+        u = P @ y
+        for j in np.flatnonzero((chrom == c) & (Z.std(axis=0) > 0)):
+            x = Pi @ Z[:, j]
+            chi2[j] = (len(y) - d) * (x @ u) ** 2 / ((x @ x) * (u @ u))
+            ratio[j] = (len(y) - d) * sigma2_g * (x @ P @ x) / ((x @ x) * (u @ u))
+    return chi2 / np.mean([ratio[j] for j in chosen]), ratio
+
+
+@pytest.mark.parametrize("missing", [0, 0.02])
+def test_bolt_is_its_dense_formula(cohort, missing):
+    c = cohort
+    G = c.G.copy()
+    G[:, 7] = 1.0
+    if missing:
+        G[np.random.default_rng(1).random(G.shape) < missing] = np.nan
+    before = G.copy()
+    b = lt.bolt_inf(G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8, **quiet)
+    varying = np.flatnonzero(~lt.summarize_snps(G).constant)
+    chosen = np.sort(np.random.default_rng(0).choice(varying, 30, replace=False))
+    chi2, ratio = dense_bolt(G, c.chrom, c.X, c.y, 0.4, 0.8, chosen)
+    # relative to 1, since a tiny product xᵀPy is a difference of large ones
+    np.testing.assert_allclose(np.sqrt(b.chi2), np.sqrt(chi2), rtol=1e-8, atol=1e-8)
+    spread = np.array([ratio[j] for j in chosen])
+    assert b.calibration == pytest.approx(1 / spread.mean(), rel=1e-8)
+    assert b.calibration_se == pytest.approx(b.calibration**2 * spread.std(ddof=1) / np.sqrt(30), rel=1e-6)
+    assert (b.reason[7], b.reason[8]) == ("constant", "")
+    assert b.missing.sum() == np.isnan(G).sum()
+    np.testing.assert_array_equal(G, before)
+    np.testing.assert_allclose(np.log10(b.p[varying]), b.log10_p[varying], rtol=1e-10)
+
+
+def test_bolt_on_eight_bit_integers_is_the_same_and_holds_no_square_matrix():
+    c = lt.simulate.cohort(600, 300, seed=8, chromosomes=3)
+    G = c.G.astype(np.int8)
+    tracemalloc.start()
+    b = lt.bolt_inf(G, c.chrom, c.X, c.y, sigma2_g=0.5, delta=1.0, **quiet)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    a = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.5, delta=1.0, **quiet)
+    np.testing.assert_allclose(b.chi2, a.chi2, rtol=1e-9)
+    tracemalloc.start()
+    lt.loco(G, c.chrom, c.X, c.y, **quiet)
+    assert peak < tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def test_bolt_calibrates_to_the_exact_test(cohort):
+    """With δ and σ_g² known, calibrated statistics have the mean of the exact ones, and correlate with them."""
+    c = lt.simulate.cohort(400, 1000, seed=11, siblings=2, h2=0.4)
+    b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=1.5, **quiet)
+    chi2, ratio = dense_bolt(c.G, c.chrom, c.X, c.y, 0.4, 1.5, chosen=range(1000))
+    values = np.array([ratio[j] for j in range(1000)])
+    exact = chi2 * values.mean() / values
+    assert abs(b.calibration * values.mean() - 1) < 4 * b.calibration_se / b.calibration
+    assert np.corrcoef(b.chi2, exact)[0, 1] > 0.998
+    assert b.chi2.mean() == pytest.approx(exact.mean(), rel=0.02)
+
+
+def test_the_equation_of_the_trace_is_that_of_reml(cohort, spec):
+    """yᵀPPy / yᵀPy = tr P / (n - d) at REML's optimum and nowhere near it."""
+    c = cohort
+    f = lt.LMM(spec, c.X, c.y).fit(reml=True)
+    K = lt.kinship(lt.standardize(c.G))
+
+    def excess(delta):
+        P, _ = dense_P(K, c.X, delta)
+        return (c.y @ P @ P @ c.y) / (c.y @ P @ c.y) * (150 - 3) / np.trace(P) - 1
+
+    assert abs(excess(f.delta)) < 1e-6
+    assert excess(f.delta / 2) > 1e-3 and excess(f.delta * 2) < -1e-3
+
+
+def test_bolt_estimates_the_variances_within_the_error_of_its_random_vectors(monkeypatch):
+    c = lt.simulate.cohort(200, 300, seed=12, siblings=3, h2=0.6)
+    f = lt.LMM(lt.decompose_kinship(lt.kinship(lt.standardize(c.G))), c.X, c.y).fit(reml=True)
+    few = [lt.bolt_inf(c.G, c.chrom, c.X, c.y, seed=seed, tolerance=1e-6, **quiet).h2 for seed in range(6)]
+    assert abs(np.mean(few) - f.h2) < 4 * np.std(few, ddof=1) / np.sqrt(6)
+    monkeypatch.setattr(approximate, "PROBES", 500)  # the error falls with the square root
+    many = lt.bolt_inf(c.G, c.chrom, c.X, c.y, tolerance=1e-6, **quiet)
+    assert many.h2 == pytest.approx(f.h2, abs=0.03)
+    assert many.sigma2_g * (1 + many.delta) == pytest.approx(f.sigma2_g + f.sigma2_e, rel=0.02)
+    assert many.h2 == pytest.approx(1 / (1 + many.delta), rel=1e-12)
+
+
+def test_bolt_without_heritability_ends_at_its_bound():
+    c = lt.simulate.cohort(200, 500, seed=13)
+    U = lt.decompose_kinship(lt.kinship(lt.standardize(c.G))).U
+    y = U[:, -50:] @ np.random.default_rng(0).standard_normal(50)  # less like relatives than chance would have it
+    b = lt.bolt_inf(c.G, c.chrom, c.X, y, **quiet)
+    assert b.delta == pytest.approx(np.exp(7))
+    r = lt.scan(c.G, c.X, y, lt.decompose_kinship(np.eye(200)), refit=False, delta=1.0, test="score")
+    np.testing.assert_allclose(np.sqrt(b.chi2), np.sqrt(r.statistic), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"chrom": np.ones(400)}, "fewer than two chromosomes"),
+        ({"chrom": np.ones(3)}, r"shape \(3,\), but there are 400"),
+        ({"sigma2_g": 1.0}, "without delta"),
+        ({"delta": 0.0}, "delta = 0.0 must be positive"),
+        ({"sigma2_g": -1.0, "delta": 1.0}, "sigma2_g = -1.0"),
+        ({"y": np.ones(150)}, "degrees of freedom"),
+        ({"X": np.ones((149, 1))}, "150 rows, but there are 149"),
+        ({"snps": np.array([["a"]])}, "array of numbers"),
+    ],
+)
+def test_bad_input_is_refused(cohort, change, words):
+    c = cohort
+    given = {"snps": c.G, "chrom": c.chrom, "X": c.X, "y": c.y} | change
+    with pytest.raises(ValueError, match=words):
+        lt.bolt_inf(**given, **quiet)
