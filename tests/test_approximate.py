@@ -1,4 +1,4 @@
-"""GRAMMAR-Γ, conjugate gradients and BOLT-LMM-inf against matrices, against the exact tests, and against BOLT itself."""
+"""GRAMMAR-Γ, conjugate gradients and BOLT-LMM-inf against matrices, the exact tests, and BOLT itself."""
 
 import tracemalloc
 

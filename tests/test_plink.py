@@ -126,3 +126,44 @@ def test_input_that_leaves_nothing_is_refused(change, message):
 def test_shares_outside_0_and_1_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .* between 0 and 1"):
         plink.analysed(*cohort(), standardised=True, **{name: value})
+
+
+def test_blocks_are_slices_of_the_whole(files):
+    prefix = files()
+    for size in (1, 2, 3, 100, None):
+        blocks = list(plink.read_blocks(prefix, size=size))
+        assert [b.shape[1] for b in blocks] == ([size] * (3 // (size or 9)) + [3 % (size or 9)] * (3 % (size or 9) > 0))
+        assert all(b.dtype == np.float32 for b in blocks)
+        np.testing.assert_array_equal(np.hstack(blocks), G)
+    for people, snps in (([0, 4], [2, 0]), (np.array([1, 0, 0, 1, 1], dtype=bool), np.array([False, True, True]))):
+        found = np.hstack(list(plink.read_blocks(prefix, size=1, individuals=people, snps=snps)))
+        np.testing.assert_array_equal(found, G[people][:, snps])
+
+
+def test_a_block_has_at_most_8_megabytes_by_default(tmp_path):
+    rows = [f"1 rs{j} 0 {j} A G\n" for j in range(1500)]
+    for n, width in ((4, 1024), (4000, 500)):
+        (tmp_path / "x.bim").write_text("".join(rows))
+        (tmp_path / "x.fam").write_text("".join(f"f i{i} 0 0 1\n" for i in range(n)))
+        (tmp_path / "x.bed").write_bytes(b"\x6c\x1b\x01" + bytes(n // 4 * 1500))
+        block = next(plink.read_blocks(tmp_path / "x"))
+        assert block.shape == (n, width) and (block == 2).all()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"size": 0}, "size = 0 SNPs"),
+    ({"snps": [0, 3]}, "snps must be .* of 3: index 3 is out of bounds"),
+    ({"individuals": [True, False]}, "individuals must be a mask or indices of 5"),
+    ({"individuals": [False] * 5}, r"individuals selects shape \(0,\) of 5"),
+    ({"snps": [[0, 1]]}, r"snps selects shape \(1, 2\) of 3"),
+    ({"snps": ["rs1"]}, "snps must be a mask or indices"),
+])  # fmt: skip
+def test_a_selection_of_nothing_is_refused_before_anything_is_read(files, options, message):
+    with pytest.raises(ValueError, match=message):
+        plink.read_blocks(files(), **options)
+
+
+@pytest.mark.parametrize("change", [{"bed": BED[:-1]}, {"bed": b""}, {"fam": FAM * 2}, {"bim": BIM * 2}])
+def test_blocks_of_files_that_do_not_fit_are_refused(files, change):
+    with pytest.raises(ValueError, match="not 6c 1b 01|need"):
+        plink.read_blocks(files(**change))

@@ -1,0 +1,425 @@
+"""Scans in blocks: the numbers of `scan` on every executor, and what is left when workers, disks or readers fail."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lmm_teach as lt
+from lmm_teach import _progress
+from lmm_teach.association import Scanner
+from lmm_teach.blocks import publish, published
+
+
+def problem(n=60, s=150, seed=1, rank=None, columns=120):
+    """SNPs to test, some missing, constant or covariates; X; y; and the spectrum of other SNPs."""
+    rng = np.random.default_rng(seed)
+    G = lt.standardize(rng.normal(size=(n, rank or s))) / np.sqrt(rank or s)
+    X = np.column_stack([np.ones(n), rng.normal(size=n)])
+    snps = rng.integers(0, 3, size=(n, columns)).astype(np.float32)
+    snps[rng.random(snps.shape) < 0.01] = np.nan
+    snps[:, 5], snps[:, 17], snps[:, 31] = 2.0, np.nan, X[:, 1]
+    y = G @ rng.normal(size=G.shape[1]) + np.nan_to_num(snps[:, 0]) / 2 + rng.normal(size=n)
+    return snps, X, y, lt.decompose_snps(G)
+
+
+def cut(snps, size=20):
+    for j in range(0, snps.shape[1], size):
+        yield snps[:, j : j + size]
+
+
+def assert_same(a, b):
+    for field in fields(a):
+        mine, other = getattr(a, field.name), getattr(b, field.name)
+        if field.name == "null":
+            mine, other = repr(mine), repr(other)
+        np.testing.assert_array_equal(mine, other, err_msg=field.name)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6), rank=st.sampled_from([None, 7]), size=st.integers(1, 130), data=st.data(),
+       test=st.sampled_from(["wald", "lrt", "score"]), refit=st.booleans(), single=st.booleans())  # fmt: skip
+def test_it_is_the_scan_whatever_the_options(seed, rank, size, data, test, refit, single):
+    snps, X, y, spec = problem(seed=seed, rank=rank)
+    fixed = not refit or test == "score"
+    delta = data.draw(st.sampled_from([None, 0.3] if fixed else [None]))
+    options = {"test": test, "refit": refit, "single": single, "delta": delta}
+    whole = lt.scan(snps, X, y, spec, **options)
+    assert_same(lt.scan_blocks([snps], X, y, spec, **options), whole)
+    found = lt.scan_blocks(cut(snps, size), X, y, spec, **options)
+    for name in ("reason", "missing", "dof"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    np.testing.assert_allclose(found.statistic, whole.statistic, rtol=1e-2 if single else 1e-6, atol=1e-6)
+
+
+def test_the_blocks_of_scan_give_its_bits():
+    snps, X, y, spec = problem(columns=9000)
+    assert_same(lt.scan_blocks(cut(snps, 4096), X, y, spec), lt.scan(snps, X, y, spec))
+
+
+def test_ml_without_a_bound_says_so_in_blocks_too():
+    snps, X, _, spec = problem(seed=5)
+    y = spec.U @ (np.sqrt(spec.S) * np.random.default_rng(5).normal(size=spec.k))  # no noise
+    found = lt.scan_blocks(cut(snps), X, y, spec, test="lrt")
+    assert "ML has no bound as h2 -> 1" in found.reason
+    np.testing.assert_array_equal(found.reason, lt.scan(snps, X, y, spec, test="lrt").reason)
+
+
+# ---- executors ----
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask():
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.mark.parametrize("options", [{}, {"refit": False}, {"test": "lrt", "single": True}], ids=str)
+def test_threads_and_processes_give_the_same_bits(pool, options):
+    for rank in (None, 7):
+        snps, X, y, spec = problem(rank=rank)
+        here = lt.scan_blocks(cut(snps), X, y, spec, **options)
+        with ThreadPoolExecutor(2) as threads:
+            assert_same(lt.scan_blocks(cut(snps), X, y, spec, threads, **options), here)
+        assert_same(lt.scan_blocks(cut(snps), X, y, spec, pool, **options), here)
+    assert pool.submit(os.getpid).result() != os.getpid()  # it was not shut down
+
+
+def test_dask_gives_the_same_bits_and_so_it_does_when_a_worker_is_killed(dask):
+    snps, X, y, spec = problem(columns=400)
+    here = lt.scan_blocks(cut(snps), X, y, spec)
+    assert_same(lt.scan_blocks(cut(snps), X, y, spec, dask.get_executor()), here)
+    workers = dask.run(os.getpid)
+
+    def killing():
+        for number, block in enumerate(cut(snps)):
+            if number == 7:
+                os.kill(next(iter(workers.values())), signal.SIGKILL)
+            yield block
+
+    assert_same(lt.scan_blocks(killing(), X, y, spec, dask.get_executor()), here)
+    dask.wait_for_workers(2)
+    assert set(dask.run(os.getpid).values()) != set(workers.values())  # one was killed indeed
+
+
+class Counting(ThreadPoolExecutor):
+    """Threads that count what they are given, and fail at the attempts named."""
+
+    def __init__(self, fail=()):
+        super().__init__(2)
+        self.count, self.fail = 0, fail
+
+    def submit(self, *args):
+        self.count += 1
+        if self.count in self.fail:
+            future = Future()
+            future.set_exception(EOFError(f"attempt {self.count}"))
+            return future
+        return super().submit(*args)
+
+
+def test_a_pool_whose_worker_is_killed_is_given_up_and_the_next_one_goes_on(tmp_path):
+    snps, X, y, spec = problem()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as broken:
+
+        def killing():
+            for number, block in enumerate(cut(snps)):
+                if number == 5:
+                    os.kill(broken.submit(os.getpid).result(), signal.SIGKILL)
+                yield block
+
+        with pytest.raises(lt.Unfinished, match=r"BrokenProcessPool.* blocks are done, kept in .* folder=") as fault:
+            lt.scan_blocks(killing(), X, y, spec, broken, folder=tmp_path)
+    partial, whole = fault.value.scan, lt.scan_blocks(cut(snps), X, y, spec)
+    kept = len(list(tmp_path.glob("*.npz")))
+    done = partial.reason != "not reached"
+    assert done.sum() == 20 * kept and 0 < kept < 6
+    assert np.isnan(partial.p[~done]).all() and (partial.missing[~done] == 0).all()
+    np.testing.assert_array_equal(partial.p[done], whole.p[: len(done)][done])
+    with Counting() as executor:
+        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor, folder=tmp_path), whole)
+    assert executor.count == 6 - kept  # nothing that was finished is done again
+    assert len(list(tmp_path.iterdir())) == 6  # results, and nothing else
+
+
+def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
+    snps, X, y, spec = problem()
+    with Counting(fail=[1, 4]) as executor:
+        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor), lt.scan_blocks(cut(snps), X, y, spec))
+    assert executor.count == 8
+    with Counting(fail=[2, 6]) as executor, pytest.raises(lt.Unfinished, match=r"block 1 .* failed twice") as fault:
+        lt.scan_blocks(cut(snps), X, y, spec, executor)
+    assert str(fault.value.__cause__) == "attempt 6"
+    assert "not kept, since no folder was given" in str(fault.value)
+    assert (fault.value.scan.reason[:20] != "not reached").all()
+
+
+def test_a_dead_executor_is_named_at_once():
+    snps, X, y, spec = problem()
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(lt.Unfinished, match=r"takes no more work .*0 SNPs in 0 of 1 blocks are done"):
+        lt.scan_blocks(cut(snps), X, y, spec, executor)
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_few_blocks_are_drawn_before_they_are_tested(in_flight):
+    snps, X, y, spec = problem(columns=400)
+    drawn, tested = 0, 0
+
+    def counted():
+        nonlocal drawn
+        for block in cut(snps):
+            drawn += 1
+            assert drawn - tested <= in_flight
+            yield block
+
+    def progress(done, total):
+        nonlocal tested
+        assert (done <= 20 * drawn) and total in (None, 400)
+        tested = done // 20
+
+    with ThreadPoolExecutor(2) as executor:
+        lt.scan_blocks(counted(), X, y, spec, executor, in_flight=in_flight, progress=progress)
+    assert (drawn, tested) == (20, 20)
+    drawn, tested, in_flight = 0, 0, 2
+    lt.scan_blocks(counted(), X, y, spec, progress=progress)
+
+
+def test_the_next_block_is_read_while_one_is_tested(monkeypatch):
+    snps, X, y, spec = problem()
+    read, plain = threading.Event(), Scanner.block
+
+    def slow(self, block):
+        assert not block.size or read.wait(60), "nothing was read meanwhile"
+        return plain(self, block)
+
+    def reading():
+        for number, block in enumerate(cut(snps)):
+            if number == 1:
+                read.set()
+            yield block
+
+    monkeypatch.setattr(Scanner, "block", slow)
+    found = lt.scan_blocks(reading(), X, y, spec)
+    assert found.p.size == 120 and found.reason.dtype == "U21"  # no wider than "all genotypes missing"
+
+
+def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
+    snps, X, y, spec = problem(n=500, s=600)
+    scanner, want = (Scanner(X, y, spec, True, "wald", None, False) for _ in range(2))
+    publish(scanner, tmp_path)
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert 8 * 500 * 501 <= size < 1.3 * 8 * 500 * 501
+    x = np.random.default_rng(1).normal(size=(500, 30))
+    np.testing.assert_array_equal(published(tmp_path).block(x)["p"], want.block(x)["p"])
+
+
+def test_nothing_given_is_changed_and_a_reader_may_use_its_array_again():
+    snps, X, y, spec = problem()
+    before = [a.copy() for a in (snps, X, y, spec.U, spec.S)]
+
+    def reusing():
+        array = np.empty((60, 20), dtype=np.float32)
+        for block in cut(snps):
+            array[:] = block
+            yield array
+
+    here = lt.scan_blocks(cut(snps), X, y, spec)
+    with ThreadPoolExecutor(2) as executor:
+        assert_same(lt.scan_blocks(reusing(), X, y, spec, executor), here)
+    assert_same(lt.scan_blocks(reusing(), X, y, spec), here)
+    for a, b in zip(before, (snps, X, y, spec.U, spec.S), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_block_and_blocks_without_snps():
+    snps, X, y, spec = problem()
+    assert lt.scan_blocks([], X, y, spec).p.shape == (0,)
+    found = lt.scan_blocks([snps[:, :0], snps[:, :20], snps[:, :0]], X, y, spec)
+    assert_same(found, lt.scan(snps[:, :20], X, y, spec))
+
+
+# ---- what was finished is kept ----
+
+
+def test_results_are_taken_from_the_folder_only_if_nothing_changed(tmp_path):
+    snps, X, y, spec = problem()
+
+    def tested(blocks, X=X, y=y, spec=spec, **options):
+        with Counting() as executor:
+            found = lt.scan_blocks(blocks, X, y, spec, executor, folder=tmp_path, **options)
+        return executor.count, found
+
+    count, first = tested(cut(snps))
+    assert count == 6
+    count, again = tested(cut(snps))
+    assert count == 0
+    assert_same(again, first)
+    assert_same(first, lt.scan_blocks(cut(snps), X, y, spec))
+    other = snps.copy()
+    other[0, 50] = 2 - np.nan_to_num(other[0, 50])
+    count, changed = tested(cut(other))
+    assert count == 1
+    assert_same(changed, lt.scan_blocks(cut(other), X, y, spec))
+    assert tested(np.asfortranarray(block) for block in cut(snps))[0] == 0  # the order in memory is no content
+    assert tested(block.astype(np.float64) for block in cut(snps))[0] == 6
+    assert tested(cut(snps[:, ::-1]))[0] == 6
+    for change in ({"refit": False}, {"test": "lrt"}, {"single": True}, {"X": X[:, ::-1]}, {"y": y + X[:, 1]},
+                   {"spec": lt.Spectrum(spec.U, 2 * spec.S)}, {"refit": False, "delta": 1.0}):  # fmt: skip
+        assert tested(cut(snps), **change)[0] == 6, change
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-30] if path.name < "8" else b"")  # damaged
+    count, mended = tested(cut(snps))
+    assert count == 6
+    assert_same(mended, first)
+
+
+RUN = """
+import os, resource, signal, sys
+import numpy as np
+import lmm_teach as lt
+sys.path.insert(0, {tests!r})
+from test_blocks import cut, problem
+
+snps, X, y, spec = problem(columns=2000)
+def blocks():
+    yield from cut(snps[:, :100])
+    {accident}
+    yield snps[:, 100:]
+try:
+    lt.scan_blocks(blocks(), X, y, spec, folder={folder!r})
+except OSError as fault:
+    print(type(fault).__name__, fault.errno, fault, *fault.__notes__)
+"""
+
+
+def run(folder, accident):
+    code = textwrap.dedent(RUN).format(tests=os.path.dirname(__file__), folder=str(folder), accident=accident)
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits, no signals")
+@pytest.mark.parametrize("accident", [
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))", "os.kill(os.getpid(), signal.SIGKILL)"
+])  # fmt: skip
+def test_a_full_disk_and_a_killed_program_leave_what_was_finished(accident, tmp_path):
+    done = run(tmp_path, accident)
+    kept = len(list(tmp_path.glob("*.npz")))
+    if "FSIZE" in accident:
+        assert kept == 5
+        assert "OSError 27 " in done.stdout and "the result of block 5 (SNPs 100 to 1999" in done.stdout
+        assert str(tmp_path) in done.stdout and "100 SNPs in 5 of 6 blocks are done, kept in" in done.stdout
+        assert done.stderr == "" and len(list(tmp_path.iterdir())) == 5  # no half of a file is left
+    else:
+        assert done.returncode == -signal.SIGKILL and kept >= 3
+    snps, X, y, spec = problem(columns=2000)
+    with Counting() as executor:
+        found = lt.scan_blocks([*cut(snps[:, :100]), snps[:, 100:]], X, y, spec, executor, folder=tmp_path)
+    assert executor.count == 6 - kept and len(found.p) == 2000
+
+
+def test_an_error_of_the_reader_comes_through_with_a_note(tmp_path):
+    snps, X, y, spec = problem()
+
+    def broken():
+        yield from cut(snps[:, :60])
+        raise OSError("the cable was pulled")
+
+    with pytest.raises(OSError, match="^the cable was pulled") as fault:
+        lt.scan_blocks(broken(), X, y, spec, folder=tmp_path)
+    kept = len(list(tmp_path.iterdir()))
+    assert kept >= 2
+    assert fault.value.__notes__[0].startswith(f"{20 * kept} SNPs in {kept} of 3 blocks are done, kept in")
+
+
+def test_an_interrupted_scan_returns_what_is_done():
+    snps, X, y, spec = problem()
+
+    def stop(done, total):
+        if done >= 60:
+            raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as executor, pytest.warns(UserWarning, match=r"interrupted: \d+ SNPs") as caught:
+        found = lt.scan_blocks(cut(snps), X, y, spec, executor, progress=stop)
+    done = found.reason != "not reached"
+    assert f"{(~done).sum()} SNPs were drawn but are not done, and are NaN" in str(caught[0].message)
+    assert done[:60].all() and len(done) <= 120
+    np.testing.assert_array_equal(found.p[done], lt.scan_blocks(cut(snps), X, y, spec).p[: len(done)][done])
+
+
+def replaced(snps, number, change):
+    for i, block in enumerate(cut(snps)):
+        yield change(block) if i == number else block
+
+
+def infinite(block):
+    block = block.copy()
+    block[3, 4] = np.inf
+    return block
+
+
+@pytest.mark.parametrize("executor", [None, "pool"])
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda block: block[:-1], r"block 2 must .* 60 rows.* has shape \(59, 20\) and type float32"),
+    (lambda block: block[:, 0], r"block 2 must .*shape \(60,\)"),
+    (lambda block: block.astype(str), "block 2 must .*type <U"),
+    (lambda block: None, r"block 2 must .*shape \(\) and type object"),
+    (infinite, r"block 2 \(SNPs 40 to 59, counted from 0\): a genotype is infinite"),
+])  # fmt: skip
+def test_a_bad_block_is_named_and_those_before_it_are_kept(change, message, executor, request, tmp_path):
+    snps, X, y, spec = problem()
+    executor = executor and request.getfixturevalue(executor)
+    with pytest.raises(ValueError, match=message) as fault:
+        lt.scan_blocks(replaced(snps, 2, change), X, y, spec, executor, folder=tmp_path, in_flight=1)
+    assert len(list(tmp_path.iterdir())) in ([2] if executor or change is infinite else [1, 2])
+    assert "kept in" in fault.value.__notes__[0]
+
+
+def test_bad_options_are_named():
+    snps, X, y, spec = problem()
+    for options, message in (({"in_flight": 0}, "in_flight = 0"), ({"test": "f"}, "none of wald"),
+                             ({"delta": 1.0}, "needs refit=False")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            lt.scan_blocks(cut(snps), X, y, spec, **options)
+
+
+# ---- the bar ----
+
+
+@pytest.mark.parametrize("total", [None, 5000])
+def test_the_bar_copes_with_an_unknown_total(total, monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "QUIET", 0.0)
+    bar = _progress.Bar("SNPs")
+    monkeypatch.setattr(_progress, "_someone_is_there", lambda: False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    bar(3000, total)
+    bar(5000, 5000)
+    known = "" if total is None else " of 5,000"
+    assert capsys.readouterr().err == f"\r3,000{known} SNPs\r5,000 of 5,000 SNPs\n"
+    monkeypatch.setattr(_progress, "_someone_is_there", lambda: True)
+    monkeypatch.setattr(_progress, "display", lambda widget: None)
+    bar(3000, total)
+    assert (bar.widget.value, bar.widget.max, bar.widget.description) == (3000, total or 3000, f"3,000{known} SNPs")
