@@ -1,14 +1,16 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
+# make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make benchmarks  time the package beside FaST-LMM, PyLMM and GEMMA, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
+REFERENCE := run_gemma run_fastlmm fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test notebooks: export OPENBLAS_NUM_THREADS = 1
+book test notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book test lab notebooks benchmarks data clean lock
+.PHONY: book test lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@test -e _build/succeeded || rm -rf _build/.doctrees  # else Sphinx forgets the warnings that failed the last build
@@ -28,6 +30,14 @@ lab: data
 
 notebooks: data
 	$(BIN)/python book/notebooks.py
+
+# Every script runs, even after one has failed.
+reference: data
+	@failed=; for script in $(REFERENCE); do \
+		begun=$$(date +%s); echo "== $$script"; \
+		$(BIN)/python reference/$$script.py || failed="$$failed $$script"; \
+		echo "   $$(($$(date +%s) - begun)) s"; \
+	done; test -z "$$failed" || { echo "drift or failure:$$failed" >&2; exit 1; }
 
 benchmarks: data
 	$(BIN)/python benchmarks/null_model.py

@@ -31,7 +31,7 @@ PAIRS, GRID = 31, 100
 TARGETS = {"evaluate": 1.0, "fit": 3.0}  # how many times faster, at least, the median pair must be
 
 
-def run_in_own_environment(script: Path = Path(__file__)) -> int:
+def run_in_own_environment(script: Path = Path(__file__), *options: str) -> int:
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
@@ -39,7 +39,7 @@ def run_in_own_environment(script: Path = Path(__file__)) -> int:
     subprocess.run(install, check=True)
     environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    inside = [python, script.resolve(), "--measure"]
+    inside = [python, script.resolve(), "--measure", *options]
     return subprocess.run(inside, env=environment | dict.fromkeys(threads, "1"), check=False).returncode
 
 

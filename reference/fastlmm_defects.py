@@ -1,24 +1,16 @@
-"""Run FaST-LMM on inputs that show its defects and write ``golden/fastlmm_defects.csv``.
+"""Run FaST-LMM on inputs that show its defects: ``golden/fastlmm_defects.csv``.
 
-    python reference/fastlmm_defects.py            # write the table
-    python reference/fastlmm_defects.py --check    # fail if a number has moved by more than 1e-6 of itself
+    python reference/fastlmm_defects.py [--write]
 
-needs lmm_teach (for the data of chapter 12) and a minute; fastlmm gets an environment of its own,
-``reference/.venv-fastlmm``, kept for the next run. Each function below runs one defect on the arrays of `problem`
-(or `student`), which the tests use, too, and says what is wrong; ``tests/test_errata.py`` repeats each number, by the
-wrong formula, and compares it with the right one.
+runs in the environment of ``run_fastlmm.py`` and needs lmm_teach (for the data of chapter 12) and some seconds. Each
+function below runs one defect on the arrays of `problem` (or `student`), which the tests use, too, and says what is
+wrong; ``tests/test_errata.py`` repeats each number, by the wrong formula, and compares it with the right one.
 """
 
-import csv
-import json
 import logging
 import math
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -28,9 +20,6 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "golden" / "fastlmm_defects.csv"
-ENVIRONMENT = HERE / ".venv-fastlmm"
-# pysnptools, which fastlmm imports, needs six without saying so; the rest is pinned so that a run can be repeated
-PEERS = ("fastlmm==0.6.13", "six==1.17.0", "numpy==2.4.6", "scipy==1.17.1")
 Arrays = dict[str, np.ndarray]
 Found = Iterator[tuple[str, float]]
 
@@ -248,64 +237,34 @@ DEFECTS: tuple[Callable[[Arrays, Arrays], Found], ...] = (
 # ---- running them ----
 
 
-def measure(folder: Path) -> None:
-    """Inside the environment: read the arrays, run every defect, write the rows as JSON."""
+def measure(folder: Path) -> list[dict[str, str]]:
+    """Inside the environment: read the arrays and run every defect."""
     logging.disable(logging.CRITICAL)
     p, t = (dict(np.load(folder / f"{name}.npz")) for name in ("problem", "student"))
     versions = " ".join(f"{name} {version(name)}" for name in ("fastlmm", "numpy", "scipy"))
-    rows = []
     with np.errstate(all="ignore"):
-        for run in DEFECTS:
-            for quantity, value in run(p, t):
-                row = {"defect": run.__name__.strip("_"), "quantity": quantity, "fastlmm": f"{value:.17g}"}
-                rows.append(row | {"versions": f"{versions} python {platform.python_version()}"})
-    (folder / "rows.json").write_text(json.dumps(rows))
+        return [
+            {"defect": run.__name__.strip("_"), "quantity": quantity, "fastlmm": f"{value:.17g}", "versions": versions}
+            for run in DEFECTS
+            for quantity, value in run(p, t)
+        ]
 
 
-def run_in_own_environment() -> list[dict[str, str]]:
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        venv.create(ENVIRONMENT, with_pip=True)
-        (ENVIRONMENT / ".gitignore").write_text("*\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS], check=True)
+def main() -> None:
+    # imported here, because the tests import this module without the folder on the path
+    from programs import FASTLMM, Within, environment, inside, leave, save_or_check
+
+    if "--inside" in sys.argv:
+        folder = Path(sys.argv[-1])
+        return leave(folder, measure(folder))
+    python = environment("fastlmm", *FASTLMM)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        np.savez(folder / "problem.npz", **problem())
-        np.savez(folder / "student.npz", **student())
-        inside = [python, Path(__file__).resolve(), "--measure", folder]
-        subprocess.run(inside, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}, check=True)
-        return json.loads((folder / "rows.json").read_text())
-
-
-def moved(rows: list[dict[str, str]]) -> Iterator[str]:
-    """What differs from the committed table, but for rounding."""
-    with TABLE.open(newline="") as file:
-        known = {(row["defect"], row["quantity"]): float(row["fastlmm"]) for row in csv.DictReader(file)}
-    found = {(row["defect"], row["quantity"]): float(row["fastlmm"]) for row in rows}
-    for key in sorted(known.keys() | found.keys()):
-        old, new = known.get(key), found.get(key)
-        if old is None or new is None:
-            yield f"{key}: {old} in the table, {new} now"
-        elif old != new and not (math.isnan(old) and math.isnan(new)) and not abs(old - new) <= 1e-6 * abs(old):
-            yield f"{key}: {old!r} in the table, {new!r} now"
-
-
-def main(arguments: list[str]) -> None:
-    if "--measure" in arguments:
-        return measure(Path(arguments[-1]))
-    rows = run_in_own_environment()
-    if "--check" in arguments:
-        if complaints := list(moved(rows)):
-            raise SystemExit("\n".join(complaints))
-        print(f"{TABLE.name}: all {len(rows)} numbers stand")
-        return None
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"{TABLE.name}: {len(rows)} numbers by {rows[0]['versions']}")
-    return None
+        np.savez(Path(name) / "problem.npz", **problem())
+        np.savez(Path(name) / "student.npz", **student())
+        rows = inside(python, __file__, Path(name))
+    rounding = Within("rounding, and searches that stop at a relative 1e-7", relative=1e-6)
+    return save_or_check(TABLE.stem, rows, {"fastlmm": rounding})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,29 +1,29 @@
-"""Run GEMMA's null models and scans, and write ``golden/gemma_null.csv`` and ``golden/gemma_scan.csv``.
+"""Run GEMMA's null models and single-SNP tests: ``golden/gemma_null.csv`` and ``golden/gemma_scan.csv``.
 
-    python reference/gemma.py
+    python reference/run_gemma.py [--write]
 
-needs ``gemma`` on the PATH (``apt install gemma``), lmm_teach with its extra ``data``, and a minute. GEMMA builds
-the kinship (``-gk 1`` centred, ``-gk 2`` standardised), fits the null model by REML and ML, and logs six digits of
-each number; ``-lmm 4`` tests every SNP, of which a part is kept. Nothing is computed here: the numbers are copied.
+installs Debian's ``gemma`` if it is missing, needs lmm_teach with its extra ``data``, and a minute. GEMMA builds the
+kinship (``-gk 1`` centred, ``-gk 2`` standardised), and ``-lmm 4`` fits the null model by REML and ML, logs six digits
+of each number and tests the SNPs that ``-snps`` names. ``-snps`` touches neither a kinship given by ``-k`` nor the null
+model, so only SNPs of the table are named. Nothing is computed here: the numbers are copied.
 """
 
 import csv
 import gzip
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from lmm_teach import data
+from programs import HERE, Within, call, debian, save_or_check_all
 
-HERE = Path(__file__).resolve().parent
+from lmm_teach import data, plink
+
 # name, PLINK prefix, phenotype column after the fifth of the .fam file
 RUNS = (("hs_n1", "mouse_hs1940", 1), ("hs_n6", "mouse_hs1940", 6), ("synth", "all", 1))
 # our column, and the words GEMMA puts before the number
 LOGGED = {
     "n": "number of analyzed individuals",
-    "snps": "number of analyzed SNPs/var",
     "logl_reml": "REMLE log-likelihood in the null model",
     "logl_ml": "MLE log-likelihood in the null model",
     "pve": "pve estimate in the null model",
@@ -31,10 +31,28 @@ LOGGED = {
     "vg": "vg estimate in the null model",
     "ve": "ve estimate in the null model",
 }
-
 # scans with the centred kinship: name, PLINK prefix, whether with the covariate of cov.txt, one SNP of how many is kept
 SCANS = (("hs_n1", "mouse_hs1940", False, 40), ("synth", "all", False, 25), ("synth_cov", "all", True, 25))
 KEPT = ("rs", "af", "beta", "se", "l_remle", "l_mle", "p_wald", "p_lrt", "p_score")
+
+STOP = "λ stops at a relative step of 1e-5"
+NULL = {
+    "logl_reml": Within("six printed digits", relative=5e-6),
+    "logl_ml": Within("six printed digits", relative=5e-6),
+    "pve": Within("six printed digits, and " + STOP, relative=1e-5),
+    "se_pve": Within("six printed digits, and " + STOP, relative=1e-5),
+    "vg": Within(STOP, relative=2e-5),
+    "ve": Within(STOP, relative=2e-5),
+}
+SCAN = {
+    "beta": Within(STOP + ", which moves β by a few 1e-5 of its error", absolute=2e-6),
+    "se": Within(STOP, relative=5e-6),
+    "l_remle": Within(STOP, relative=2e-5),
+    "l_mle": Within(STOP, relative=2e-5),
+    "p_wald": Within(STOP + ", 5e-5 in log10 p", relative=1.2e-4),
+    "p_lrt": Within("seven printed digits; the likelihood is flat in λ", relative=3e-6),
+    "p_score": Within(STOP + ", 5e-5 in log10 p", relative=1.2e-4),
+}
 
 
 def unpack_synth(folder: Path) -> None:
@@ -42,73 +60,83 @@ def unpack_synth(folder: Path) -> None:
     for name in ("all.bed", "all.bim", "all.fam", "pheno_10_causals.txt", "cov.txt"):
         content = gzip.decompress((HERE / "synth" / f"{name}.gz").read_bytes())
         (folder / name).write_bytes(content if name == "all.bed" else content.replace(b"\r", b""))
-    y = {
-        line.split()[1]: line.split()[2]
-        for line in (folder / "pheno_10_causals.txt").read_text().splitlines()
-    }
+    lines = (folder / "pheno_10_causals.txt").read_text().splitlines()
+    y = {line.split()[1]: line.split()[2] for line in lines}
     fam = [line.split() for line in (folder / "all.fam").read_text().splitlines()]
     (folder / "all.fam").write_text("".join(" ".join([*row[:5], y[row[1]]]) + "\n" for row in fam))
     cov = {line.split()[1]: line.split()[2] for line in (folder / "cov.txt").read_text().splitlines()}
-    (folder / "all.cov").write_text("".join(f"1 {cov[row[1]]}\n" for row in fam))  # GEMMA wants the intercept, too
+    # GEMMA wants the intercept, too
+    (folder / "all.cov").write_text("".join(f"1 {cov[row[1]]}\n" for row in fam))
 
 
-def scan(folder: Path, prefix: str, covariate: bool, step: int) -> list[dict[str, str]]:
-    """Run ``-lmm 4`` with the centred kinship that `null_model` left, and keep every `step`-th SNP."""
-    command = ["gemma", "-bfile", prefix, "-n", "1", "-k", f"{prefix}_n1_gk1.cXX.txt", "-lmm", "4", "-o", "scan"]
-    command += ["-outdir", "."] + (["-c", f"{prefix}.cov"] if covariate else [])
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    with (folder / "scan.assoc.txt").open(newline="\n") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return [{"row": str(i)} | {key: row[key].strip() for key in KEPT} for i, row in enumerate(rows) if i % step == 0]
+def names_of_analysed(run: str) -> list[str]:
+    """The SNPs that pass GEMMA's filters, in order: `null_model` compares their number with GEMMA's."""
+    if run.startswith("synth"):
+        people, y = data.synth()
+    else:
+        mice = data.hs1940()
+        people, y = mice.genotypes(), mice.phenotypes()[{"hs_n1": "CD8", "hs_n6": "MCH"}[run]]
+    return people.snp[plink.analysed(people.G, y, standardised=False).snps].tolist()
 
 
-def null_model(folder: Path, prefix: str, column: int, gk: int) -> dict[str, str]:
-    """Run GEMMA twice, for the kinship and for the model, and read its log."""
-    name = f"{prefix}_n{column}_gk{gk}"
-    common = ["gemma", "-bfile", prefix, "-n", str(column), "-outdir", "."]
+def gemma(folder: Path, output: str, *options: str) -> str:
+    """Run GEMMA and return its log."""
+    call("gemma", *options, "-outdir", ".", "-o", output, cwd=folder)
+    return (folder / f"{output}.log.txt").read_text()
+
+
+def logged(log: str, words: str) -> str:
+    found = re.findall(rf"^## {re.escape(words)}\s+=\s+(\S+)", log, re.M)
+    if len(found) != 1:
+        raise SystemExit(f"GEMMA's log has {len(found)} values for '{words}' instead of one:\n{log}")
+    return found[0]
+
+
+def null_model(folder: Path, prefix: str, column: int, gk: int, names: list[str]) -> dict[str, str]:
+    """Run GEMMA twice, for the kinship from all SNPs and for the model, and read its logs."""
+    name, common = f"{prefix}_n{column}_gk{gk}", ("-bfile", prefix, "-n", str(column))
+    snps = logged(gemma(folder, name, *common, "-gk", str(gk)), "number of analyzed SNPs/var")
+    if int(snps) != len(names):
+        raise SystemExit(f"GEMMA analyses {snps} SNPs of {name}, lmm_teach {len(names)}")
+    (folder / "one.txt").write_text(f"{names[0]}\n")
     kinship = f"{name}.{'cXX' if gk == 1 else 'sXX'}.txt"
-    for options in (["-gk", str(gk), "-o", name], ["-k", kinship, "-lmm", "4", "-o", f"{name}_lmm4"]):
-        done = subprocess.run([*common, *options], cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"gemma {' '.join(options)} failed:\n{done.stdout}{done.stderr}")
-    log = (folder / f"{name}_lmm4.log.txt").read_text()
-    found = {
-        ours: re.findall(rf"^## {re.escape(theirs)} = (\S+)$", log, re.M) for ours, theirs in LOGGED.items()
-    }
-    found["gemma"] = re.findall(r"^## GEMMA Version\s+=\s+(\S+)", log, re.M)
-    for ours, values in found.items():
-        if len(values) != 1:
-            raise SystemExit(f"GEMMA's log has {len(values)} values for {ours} instead of one:\n{log}")
-    return {ours: values[0] for ours, values in found.items()}
+    log = gemma(folder, f"{name}_lmm4", *common, "-k", kinship, "-lmm", "4", "-snps", "one.txt")
+    row = {ours: logged(log, theirs) for ours, theirs in LOGGED.items()}
+    return {"n": row.pop("n"), "snps": snps, **row, "gemma": logged(log, "GEMMA Version")}
+
+
+def scan(folder: Path, prefix: str, covariate: bool, step: int, names: list[str]) -> list[dict[str, str]]:
+    """Test every `step`-th SNP, with the centred kinship that `null_model` left."""
+    (folder / "kept.txt").write_text("\n".join(names[::step]) + "\n")
+    options = ("-bfile", prefix, "-n", "1", "-k", f"{prefix}_n1_gk1.cXX.txt", "-lmm", "4", "-snps", "kept.txt")
+    gemma(folder, "scan", *options, *(("-c", f"{prefix}.cov") if covariate else ()))
+    with (folder / "scan.assoc.txt").open(newline="\n") as file:
+        found = list(csv.DictReader(file, delimiter="\t"))
+    if [row["rs"].strip() for row in found] != names[::step]:
+        raise SystemExit(f"GEMMA tested other SNPs of {prefix} than it was told to")
+    return [{"row": str(i * step)} | {key: row[key].strip() for key in KEPT} for i, row in enumerate(found)]
 
 
 def main() -> None:
-    if shutil.which("gemma") is None:
-        raise SystemExit("gemma is not on the PATH; on Debian and Ubuntu: apt install gemma")
+    debian("gemma")
     mice = data.hs1940().folder
+    names = {run: names_of_analysed(run) for run, *_ in (*RUNS, *SCANS)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack_synth(folder)
         for end in ("bed", "bim", "fam"):
             shutil.copy(mice / f"mouse_hs1940.{end}", folder)
-        rows = [
-            {"data": run, "K": K} | null_model(folder, prefix, column, gk)
+        nulls = [
+            {"data": run, "K": K} | null_model(folder, prefix, column, gk, names[run])
             for run, prefix, column in RUNS
             for K, gk in (("Kc", 1), ("Ks", 2))
         ]
         scans = [
             {"data": run} | row
             for run, prefix, covariate, step in SCANS
-            for row in scan(folder, prefix, covariate, step)
+            for row in scan(folder, prefix, covariate, step, names[run])
         ]
-    for name, found in (("gemma_null", rows), ("gemma_scan", scans)):
-        with (HERE / "golden" / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
-        print(f"{name}.csv: {len(found)} rows by GEMMA {rows[0]['gemma']}")
+    save_or_check_all(("gemma_null", nulls, NULL), ("gemma_scan", scans, SCAN))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from golden import genotypes, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,6 +253,30 @@ def test_bolt_without_heritability_ends_at_its_bound():
     assert b.delta == pytest.approx(np.exp(7))
     r = lt.scan(c.G, c.X, y, lt.decompose_kinship(np.eye(200)), refit=False, delta=1.0, test="score")
     np.testing.assert_allclose(np.sqrt(b.chi2), np.sqrt(r.statistic), rtol=0.01, atol=0.01)
+
+
+def test_bolt_itself_is_matched_up_to_its_calibration():
+    """408 SNPs of HS1940 on all chromosomes, given BOLT's own variances: it scales SNPs to |x|² = n - 1, we to n.
+
+    BOLT computes in single precision, so its xᵀPy is wrong by a number that does not shrink with the statistic.
+    """
+    mice, y = genotypes("hs_n1")
+    people = ~np.isnan(y)
+    n = int(people.sum())
+    (null,) = (row for row in table("bolt_null") if row["data"] == "hs_n1")
+    given = {"sigma2_g": float(null["sigma2_K"]) * (n - 1) / n, "delta": np.exp(float(null["log_delta"])) * n / (n - 1)}
+    b = lt.bolt_inf(mice.G[people].astype(np.int8), mice.chrom, np.ones((n, 1)), y[people], **given, **quiet)
+    assert int(null["snps"]) == np.sum(b.reason == "")
+    rows = {row["SNP"]: float(row["CHISQ_BOLT_LMM_INF"]) for row in table("bolt_hs1940_cd8")}
+    where = np.array([int(np.flatnonzero(mice.snp == snp)[0]) for snp in rows])
+    theirs, ours = np.array(list(rows.values())), b.chi2[where]
+    ratio = theirs / ours
+    constant = np.median(ratio)
+    assert constant * b.calibration == pytest.approx(float(null["ratio_of_medians"]), abs=0.002)
+    assert np.abs(np.percentile(ratio, [1, 99]) / constant - 1).max() < 0.002
+    assert np.abs(np.sqrt(theirs) - np.sqrt(constant * ours)).max() < 1e-4
+    for chromosome in set(mice.chrom):
+        assert np.median(ratio[mice.chrom[where] == chromosome]) == pytest.approx(constant, rel=2e-4)
 
 
 @pytest.mark.parametrize(
