@@ -1,9 +1,9 @@
 """Linear mixed models for genome-wide association, written to be read.
 
 The package of the book *Linear Mixed Models, Line by Line*, one module per step, in the order in which data flow:
-`kinship`, `spectrum`, `rotation`, `gls`, `variance`, `likelihood`, `search`; beside them `projection`, `proximal` and
-`mixing`. `dense` is the oracle that checks them; `simulate`, `data` and `plink` supply cohorts; `plot` and `explore`
-draw.
+`kinship`, `spectrum`, `rotation`, `gls`, `variance`, `likelihood`, `search`, `association`; beside them `projection`,
+`mixing`, `proximal` and `sets`; for what is too large, `approximate` and `blocks`. `dense` is the oracle that checks
+them; `simulate`, `data` and `plink` supply cohorts; `plot` and `explore` draw.
 """
 
 from importlib import import_module
@@ -39,11 +39,11 @@ from .variance import Evaluation, Fit
 __all__ = [
     "LMM", "BoltInf", "Components", "Evaluation", "Fit", "GrammarGamma", "LocoScan", "Pairs", "Prediction",
     "Projected", "Rotated", "Scan", "Selection", "SetTest", "SnpSummary", "Spectrum", "TwoKernelFit", "Unfinished",
-    "bolt_inf",    "choose_pcs", "conjugate_gradients", "data", "decompose_kinship", "decompose_snps", "dense", "epistasis",
-    "explore", "fit_a2", "grammar_gamma", "kinship", "lambda_gc", "loco", "mixture_sf", "plink", "plot", "predict",
-    "project_kinship", "project_snps", "rank_snps", "rlrt_null", "rotate", "scale_kinship", "scan", "scan_blocks",
-    "select_snps", "set_lrt", "set_score", "simulate", "standardize", "summarize_snps", "surface", "unrelated",
-    "window",
+    "bolt_inf", "choose_pcs", "conjugate_gradients", "data", "decompose_kinship", "decompose_snps", "dense",
+    "epistasis", "explore", "fit_a2", "grammar_gamma", "kinship", "lambda_gc", "loco", "mixture_sf", "plink", "plot",
+    "predict", "project_kinship", "project_snps", "rank_snps", "rlrt_null", "rotate", "scale_kinship", "scan",
+    "scan_blocks", "select_snps", "set_lrt", "set_score", "simulate", "standardize", "summarize_snps", "surface",
+    "unrelated", "window",
 ]  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,6 +82,78 @@ def read_plink(prefix: str | os.PathLike[str]) -> Plink:
     ImportError
         if bed-reader is not installed
     """
+    bed, snp, person, position = _trio(prefix)
+    with _open(bed, person.shape[1], snp.shape[1]) as reader:
+        G = reader.read(dtype="float64")
+    return Plink(
+        G=G,
+        family=person[0],
+        individual=person[1],
+        father=person[2],
+        mother=person[3],
+        chrom=snp[0],
+        snp=snp[1],
+        position=position,
+        a1=snp[4],
+        a2=snp[5],
+    )
+
+
+def read_blocks(
+    prefix: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    individuals: ArrayLike | None = None,
+    snps: ArrayLike | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Read the genotypes of a PLINK data set a few SNPs at a time, for `scan_blocks`.
+
+    Parameters
+    ----------
+    prefix : as in `read_plink`
+    size : SNPs in a block, all but perhaps the last; by default as many as make 8 MB, and 1024 at most
+    individuals, snps : which of them, as a mask or as indices; by default all
+
+    Returns
+    -------
+    iterator of (n, size) allele counts in single precision, which is exact for them, NaN where missing
+
+    Raises
+    ------
+    ValueError
+        as `read_plink`, before anything is read; or if size is below 1, or a selection selects nothing or is no
+        selection
+    ImportError
+        if bed-reader is not installed
+    """
+    bed, snp, person, _ = _trio(prefix)
+    chosen = []
+    for name, given, count in (("individuals", individuals, person.shape[1]), ("snps", snps, snp.shape[1])):
+        try:
+            chosen.append(np.arange(count)[slice(None) if given is None else np.asarray(given)])
+        except IndexError as fault:
+            raise ValueError(f"{name} must be a mask or indices of {count}: {fault}") from fault
+        if chosen[-1].ndim != 1 or not chosen[-1].size:
+            raise ValueError(f"{name} selects shape {chosen[-1].shape} of {count}; one or more are needed")
+    people, columns = chosen
+    step = max(1, min(1024, 2_000_000 // people.size)) if size is None else size
+    if step < 1:
+        raise ValueError(f"size = {size} SNPs in a block; there must be one or more")
+    reader = _open(bed, person.shape[1], snp.shape[1])
+
+    def read() -> Iterator[NDArray[np.float32]]:
+        with reader:
+            for j in range(0, columns.size, step):
+                rows = slice(None) if individuals is None else people
+                yield reader.read((rows, columns[j : j + step]), dtype="float32")
+
+    return read()
+
+
+def _trio(
+    prefix: str | os.PathLike[str],
+) -> tuple[Path, NDArray[np.str_], NDArray[np.str_], NDArray[np.int64]]:
+    """Check the three files; return the path of the .bed file, columns of the two others, and the positions."""
     bed, bim, fam = (Path(f"{os.fspath(prefix)}.{end}") for end in ("bed", "bim", "fam"))
     # .fam files may carry more phenotypes than PLINK's one (HS1940's does); .bim files have six columns.
     snp, person = _columns(bim, 6, exactly=True), _columns(fam, 5, exactly=False)
@@ -100,24 +174,16 @@ def read_plink(prefix: str | os.PathLike[str]) -> Plink:
         position = snp[3].astype(np.int64)
     except ValueError as fault:
         raise ValueError(f"{bim}: column 4 must hold base-pair positions, whole numbers ({fault})") from fault
+    return bed, snp, person, position
+
+
+def _open(bed: Path, n: int, s: int) -> Any:
+    """Open a .bed file whose size was checked."""
     try:
         from bed_reader import open_bed
     except ImportError as fault:
         raise ImportError("reading PLINK files needs bed-reader: pip install bed-reader") from fault
-    with open_bed(bed, iid_count=n, sid_count=s, count_A1=True) as reader:
-        G = reader.read(dtype="float64")
-    return Plink(
-        G=G,
-        family=person[0],
-        individual=person[1],
-        father=person[2],
-        mother=person[3],
-        chrom=snp[0],
-        snp=snp[1],
-        position=position,
-        a1=snp[4],
-        a2=snp[5],
-    )
+    return open_bed(bed, iid_count=n, sid_count=s, count_A1=True)
 
 
 def analysed(
