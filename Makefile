@@ -2,7 +2,7 @@
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
-# make benchmarks  time the package beside FaST-LMM, PyLMM and GEMMA, and with more and more individuals
+# make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 REFERENCE := run_gemma run_fastlmm fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
@@ -43,6 +43,9 @@ benchmarks: data
 	$(BIN)/python benchmarks/null_model.py
 	$(BIN)/python benchmarks/low_rank.py
 	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/refit.py
+	$(BIN)/python benchmarks/approximate.py
+	$(BIN)/python benchmarks/blocks.py
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data

@@ -259,7 +259,7 @@ def workers(prefix: Path, faults: list[str]) -> dict[str, object]:
 
         def run(client: Client, count: int) -> object:
             blocks = plink.read_blocks(prefix, snps=np.arange(count))
-            return lt.scan_blocks(blocks, X, y, spec, client.get_executor(pure=False))
+            return lt.scan_blocks(blocks, X, y, spec, client.get_executor(pure=False), in_flight=8)
 
         results = [run(client, 5_000).log10_p for client in (one, two)]  # warms up
         if not np.array_equal(*results):

@@ -199,7 +199,8 @@ def scan_blocks(
     folder : where the result of each finished block is kept. A later call with the same folder, data and options
         takes it from there; a block that has changed is tested again. While the scan lasts, this folder also holds
         the rotation (as large as U), which workers read: they must see it. By default that folder is temporary
-    in_flight : blocks given to the executor at a time; two for each worker keep all of them busy
+    in_flight : blocks given to the executor at a time: two for each process, four for each worker of a cluster, to
+        which they take time to travel, keep all of them busy
 
     Returns
     -------
