@@ -5,6 +5,7 @@
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
+BENCHMARKS := null_model low_rank scan refit approximate blocks
 REFERENCE := run_gemma run_fastlmm fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
@@ -40,12 +41,9 @@ reference: data
 	done; test -z "$$failed" || { echo "drift or failure:$$failed" >&2; exit 1; }
 
 benchmarks: data
-	$(BIN)/python benchmarks/null_model.py
-	$(BIN)/python benchmarks/low_rank.py
-	$(BIN)/python benchmarks/scan.py
-	$(BIN)/python benchmarks/refit.py
-	$(BIN)/python benchmarks/approximate.py
-	$(BIN)/python benchmarks/blocks.py
+	@failed=; for script in $(BENCHMARKS); do \
+		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; \
+	done; test -z "$$failed" || { echo "targets missed, or programs that disagree:$$failed" >&2; exit 1; }
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data
