@@ -140,6 +140,10 @@ def compared() -> dict[str, object]:
         scale.append(float(found["bolt_inf"].chi2.mean() / found["loco_fixed"].statistic.mean()))
     table = {name: np.concatenate(values) for name, values in logs.items()}
     at, none = np.concatenate(chosen), np.concatenate(silent_snps)
+
+    def rejected(name: str) -> list[float]:
+        return [float((v[part] > -np.log10(0.05)).mean()) for v, part in zip(logs[name], silent_snps, strict=True)]
+
     return {
         "quantiles": (grid := [0, 0.01, 0.05, 0.5, 0.95, 0.99, 1]),
         "error_minus_log10_p": {
@@ -149,6 +153,9 @@ def compared() -> dict[str, object]:
         "causal_snps": int(at.sum()),
         "below_0.05_without_effects": {
             name: round(float((v[none] > -np.log10(0.05)).mean()), 4) for name, v in table.items()
+        },
+        "standard_error_over_cohorts": {
+            name: round(float(np.std(rejected(name), ddof=1) / COHORTS**0.5), 4) for name in table
         },
         "snps_without_effects": int(none.sum()),
         "bolt_mean_chi2_over_loco": [round(v, 4) for v in sorted(scale)],

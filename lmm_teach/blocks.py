@@ -113,6 +113,10 @@ class Run:
             raise ValueError(f"block {number} must be an array of numbers with {self.n} rows, one per individual, and "
                              f"a column per SNP, but has shape {block.shape} and type {block.dtype}")  # fmt: skip
         self.sizes.append(block.shape[1])
+        with np.errstate(invalid="ignore"):
+            small = block.astype(np.int8)
+        if (small == block).all():
+            block = small  # the same numbers in an eighth or a quarter of the bytes, which may have to travel
         if self.folder:
             path = self.folder / f"{fingerprint(self.key, block.T)}.npz"
             if path.exists():

@@ -394,7 +394,8 @@ def test_a_bad_block_is_named_and_those_before_it_are_kept(change, message, exec
     executor = executor and request.getfixturevalue(executor)
     with pytest.raises(ValueError, match=message) as fault:
         lt.scan_blocks(replaced(snps, 2, change), X, y, spec, executor, folder=tmp_path, in_flight=1)
-    assert len(list(tmp_path.iterdir())) in ([2] if executor or change is infinite else [1, 2])
+    # without an executor the thread may have tested block 3 before block 2's error is seen
+    assert len(list(tmp_path.iterdir())) in ([2] if executor else [2, 3] if change is infinite else [1, 2])
     assert "kept in" in fault.value.__notes__[0]
 
 
