@@ -18,6 +18,15 @@ def vector(name: str, values: ArrayLike, *, rows: int | None = None) -> Floats:
     return _check(name, values, 1, "1-d", rows, False)
 
 
+def genotypes(snps: ArrayLike, n: int) -> NDArray:
+    """Return `snps` as an array of whatever numbers it holds, one row per individual, or raise a ValueError."""
+    G = np.asarray(snps)
+    if G.ndim != 2 or G.shape[0] != n or G.dtype.kind not in "biuf":
+        raise ValueError(f"snps must be an array of numbers with {n} rows, one per individual, and a column per SNP, "
+                         f"but has shape {G.shape} and type {G.dtype}")  # fmt: skip
+    return G
+
+
 def _check(name: str, values: ArrayLike, ndim: int, kind: str, rows: int | None, nan: bool) -> Floats:
     if np.iscomplexobj(values):
         raise ValueError(f"{name} holds complex numbers; the model is real, so pass its real part")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from ._arrays import Floats, matrix, vector
+from ._arrays import Floats, genotypes, matrix, vector
 from ._progress import Bar
 from .association import log10_sf_chi2
 from .kinship import summarize_snps
@@ -124,14 +124,6 @@ def conjugate_gradients(apply: Apply, B: ArrayLike, *, tolerance: float = 1e-10)
                      f"of {tolerance:.1e}: is delta extremely small?")  # fmt: skip
 
 
-def _checked(snps: ArrayLike, n: int) -> NDArray:
-    G = np.asarray(snps)
-    if G.ndim != 2 or G.shape[0] != n or G.dtype.kind not in "biuf":
-        raise ValueError(f"snps must be an array of numbers with {n} rows, one per individual, and a column per SNP, "
-                         f"but has shape {G.shape} and type {G.dtype}")  # fmt: skip
-    return G
-
-
 def _impute(x: NDArray) -> tuple[Floats, NDArray[np.int64]]:
     """Columns as float64 with the mean in place of NaN, and the number of NaN in each; refuse infinity."""
     filled, missing = x.astype(np.float64), np.zeros(x.shape[1], dtype=np.int64)  # a copy
@@ -190,7 +182,7 @@ def grammar_gamma(
     Derived in :eq:`gamma-kinship` and, for independent SNPs, :eq:`gamma-independent`.
     """
     X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n)
-    G = _checked(snps, spec.n)
+    G = genotypes(snps, spec.n)
     n, s = G.shape
     null = LMM(spec, X, y).fit(reml=True)
     Q = independent(X)[0]
@@ -331,7 +323,7 @@ def bolt_inf(
     """
     X = matrix("X", X)
     y = vector("y", y, rows=len(X))
-    G, where = _checked(snps, len(X)), np.asarray(chrom)
+    G, where = genotypes(snps, len(X)), np.asarray(chrom)
     n, s = G.shape
     if where.shape != (s,):
         raise ValueError(f"chrom has shape {where.shape}, but there are {s} SNPs")

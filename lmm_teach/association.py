@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr, solve_triangular
 from scipy.special import betainc, betaln, log_ndtr, ndtri
 
-from ._arrays import Floats
+from ._arrays import Floats, genotypes
 from ._progress import Bar
 from .likelihood import GRID, LMM
 from .projection import independent, residual
@@ -334,10 +334,7 @@ def scan(
     Derived in :eq:`f-statistic`, :eq:`lrt-statistic` and :eq:`score-statistic`.
     """
     scanner = Scanner(X, y, spec, refit, test, delta, single)
-    G = np.asarray(snps)
-    if G.ndim != 2 or G.shape[0] != spec.n or G.dtype.kind not in "biuf":
-        raise ValueError(f"snps must be an array of numbers with {spec.n} rows, one per individual, and a column per "
-                         f"SNP, but has shape {G.shape} and type {G.dtype}")  # fmt: skip
+    G = genotypes(snps, spec.n)
     s, step, parts = G.shape[1], 8 * scanner.size, [scanner.block(G[:, :0])]
     report = progress or Bar("SNPs")
     try:

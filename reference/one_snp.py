@@ -17,10 +17,10 @@ from pathlib import Path
 
 import run_pylmm
 from programs import FASTLMM, Within, call, debian, environment, inside, leave, save_or_check
+from referee import PINS as REFEREE
 
 # the SNP with the smallest p-value; the one at which GEMMA's λ is worst; the first
 SNPS = ("mCV22965443", "rs13482967", "rs3683945")
-REFEREE = ("mpmath==1.3.0", "numpy==2.4.6")
 # GEMMA's limit; tests/test_pylmm.py has each program's own, up to a million times narrower
 VALUE = Within("GEMMA's λ stops at a relative step of 1e-5, and p follows", relative=1.2e-4)
 
