@@ -21,9 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._progress import Bar
 from .association import Scan, Scanner
+from .plink import Unread
 from .spectrum import Spectrum
 from .variance import Fit
 
+Block = NDArray | Unread
 RESULTS = 1  # count this up when a change of the package changes results, so that those kept are not used
 
 
@@ -70,9 +72,9 @@ def published(folder: Path) -> Scanner:
     return scanner
 
 
-def work(source: Scanner | Path, number: int, block: NDArray) -> dict[str, NDArray]:
+def work(source: Scanner | Path, number: int, block: Block) -> dict[str, NDArray]:
     """Test a block; `number` tells Dask that a second attempt is not the first, whose error it would repeat."""
-    part = (source if isinstance(source, Scanner) else published(source)).block(block)
+    part = (source if isinstance(source, Scanner) else published(source)).block(np.asarray(block))
     return part | {"reason": np.array(part["reason"].tolist(), dtype=str)}  # no wider than the longest
 
 
@@ -86,11 +88,11 @@ class Run:
     folder, key : where results are kept, and a hash of all that they depend on beside the block; or None and b""
     """
 
-    def __init__(self, n: int, submit: Callable[[int, NDArray], Future], folder: Path | None, key: bytes) -> None:
+    def __init__(self, n: int, submit: Callable[[int, Block], Future], folder: Path | None, key: bytes) -> None:
         self.n, self.submit, self.folder, self.key = n, submit, folder, key
         self.sizes: list[int] = []
         self.done: dict[int, dict[str, NDArray]] = {}
-        self.pending: deque[tuple[int, NDArray, Future, Path | None]] = deque()
+        self.pending: deque[tuple[int, Block, Future, Path | None]] = deque()
         self.attempts, self.tested = 0, 0
 
     def name(self, number: int) -> str:
@@ -98,7 +100,7 @@ class Run:
         start = sum(self.sizes[:number])
         return f"block {number} (SNPs {start} to {start + self.sizes[number] - 1}, counted from 0)"
 
-    def start(self, block: NDArray) -> Future:
+    def start(self, block: Block) -> Future:
         """Give a block to the executor."""
         self.attempts += 1
         try:
@@ -106,19 +108,18 @@ class Run:
         except Exception as fault:  # broken or shut down
             raise Unfinished(f"the executor takes no more work ({fault!r})") from fault
 
-    def add(self, given: NDArray) -> None:
+    def add(self, given: Block) -> None:
         """Check a block; take its result from the folder, or start its test."""
-        number, block, path = len(self.sizes), np.array(given), None  # a copy: the iterator may use its array again
-        if block.ndim != 2 or block.shape[0] != self.n or block.dtype.kind not in "biuf":
+        number, path = len(self.sizes), None
+        block = given if isinstance(given, Unread) else np.asarray(given)
+        if len(block.shape) != 2 or block.shape[0] != self.n or block.dtype.kind not in "biuf":
             raise ValueError(f"block {number} must be an array of numbers with {self.n} rows, one per individual, and "
                              f"a column per SNP, but has shape {block.shape} and type {block.dtype}")  # fmt: skip
         self.sizes.append(block.shape[1])
-        with np.errstate(invalid="ignore"):
-            small = block.astype(np.int8)
-        if (small == block).all():
-            block = small  # the same numbers in an eighth or a quarter of the bytes, which may have to travel
+        if not isinstance(block, Unread):
+            block = contents(block)
         if self.folder:
-            path = self.folder / f"{fingerprint(self.key, block.T)}.npz"
+            path = self.folder / f"{fingerprint(self.key, contents(block).T)}.npz"
             if path.exists():
                 try:
                     with path.open("rb") as file:
@@ -173,6 +174,14 @@ class Run:
         return Scan(**{name: np.concatenate([part[name] for part in parts]) for name in empty}, dof=dof, null=null)
 
 
+def contents(block: Block) -> NDArray:
+    """Copy a block, for the iterator may use its array again: as bytes, which travel faster, if it is allele counts."""
+    block = np.asarray(block)
+    with np.errstate(invalid="ignore"):
+        small = block.astype(np.int8)
+    return small if (small == block).all() else block.copy()
+
+
 def fingerprint(key: bytes, *arrays: ArrayLike) -> str:
     """Hash arrays, their types and their shapes."""
     digest = hashlib.sha256(key)
@@ -183,7 +192,7 @@ def fingerprint(key: bytes, *arrays: ArrayLike) -> str:
 
 
 def scan_blocks(
-    blocks: Iterable[NDArray], X: ArrayLike, y: ArrayLike, spec: Spectrum, executor: Executor | None = None, *,
+    blocks: Iterable[Block], X: ArrayLike, y: ArrayLike, spec: Spectrum, executor: Executor | None = None, *,
     refit: bool = True, test: str = "wald", delta: float | None = None, single: bool = False,
     progress: Callable[[int, int | None], object] | None = None, folder: str | os.PathLike[str] | None = None,
     in_flight: int = 4,
@@ -193,7 +202,8 @@ def scan_blocks(
     Parameters
     ----------
     blocks : iterator of (n, b) genotypes, NaN where missing, such as `plink.read_blocks`. While some blocks are
-        tested the next one is drawn
+        tested the next one is drawn. Blocks that are `plink.Unread` are read by the executor's workers; with a folder
+        also here, to tell whether their result is kept
     X, y, spec : as in `scan`
     executor : where blocks are tested: None for a thread of this process, or any `concurrent.futures.Executor`, such
         as a ProcessPoolExecutor or, for a Dask cluster, ``client.get_executor()`` (Dask warns of blocks above 10 MB).
@@ -236,6 +246,7 @@ def scan_blocks(
         source: Scanner | Path = scanner
         if (pool := executor) is None:
             pool, in_flight = stack.enter_context(ThreadPoolExecutor(1)), 2
+            blocks = map(np.asarray, blocks)  # read here, while the thread computes
         else:
             place = tempfile.TemporaryDirectory(prefix="scan-", dir=kept, ignore_cleanup_errors=True)
             source = publish(scanner, Path(stack.enter_context(place)))

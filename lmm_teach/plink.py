@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,36 @@ class Plink:
             for i, (f, m, k) in enumerate(zip(self.father, self.mother, known, strict=True))
         ]
         return np.unique(pairs, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Genotypes that are still in a file: ``np.asarray`` reads them, here or in the worker they were sent to.
+
+    Attributes
+    ----------
+    bed : path of the .bed file, which holds `individuals` by `snps` genotypes
+    rows, columns : which of them: a slice without a step, or indices
+    shape : (number of rows, number of columns)
+    dtype : of what is read
+    """
+
+    bed: Path
+    individuals: int
+    snps: int
+    rows: slice | NDArray[np.int64]
+    columns: NDArray[np.int64]
+    dtype: ClassVar = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(np.arange(self.individuals)[self.rows]), self.columns.size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("genotypes in a file cannot be had without a copy")
+        with _open(self.bed, self.individuals, self.snps) as reader:
+            return np.asarray(reader.read((self.rows, self.columns), dtype=self.dtype.name), dtype)
 
 
 @dataclass(frozen=True)
@@ -105,7 +135,8 @@ def read_blocks(
     size: int | None = None,
     individuals: ArrayLike | None = None,
     snps: ArrayLike | None = None,
-) -> Iterator[NDArray[np.float32]]:
+    unread: bool = False,
+) -> Iterator[Any]:
     """Read the genotypes of a PLINK data set a few SNPs at a time, for `scan_blocks`.
 
     Parameters
@@ -113,10 +144,13 @@ def read_blocks(
     prefix : as in `read_plink`
     size : SNPs in a block, all but perhaps the last; by default as many as make 8 MB, and 1024 at most
     individuals, snps : which of them, as a mask or as indices; by default all
+    unread : give blocks that are read only where they are used (`Unread`): by the workers of an executor, which must
+        find the file under the same name
 
     Returns
     -------
-    iterator of (n, size) allele counts in single precision, which is exact for them, NaN where missing
+    iterator of (n, size) allele counts in single precision, which is exact for them, NaN where missing: arrays, or
+    `Unread`
 
     Raises
     ------
@@ -139,15 +173,12 @@ def read_blocks(
     step = max(1, min(1024, 2_000_000 // people.size)) if size is None else size
     if step < 1:
         raise ValueError(f"size = {size} SNPs in a block; there must be one or more")
-    reader = _open(bed, person.shape[1], snp.shape[1])
-
-    def read() -> Iterator[NDArray[np.float32]]:
-        with reader:
-            for j in range(0, columns.size, step):
-                rows = slice(None) if individuals is None else people
-                yield reader.read((rows, columns[j : j + step]), dtype="float32")
-
-    return read()
+    with _open(bed, person.shape[1], snp.shape[1]):
+        pass  # bed-reader is installed
+    rows = slice(None) if individuals is None else people
+    cuts = (columns[j : j + step] for j in range(0, columns.size, step))
+    blocks = (Unread(bed.resolve(), person.shape[1], snp.shape[1], rows, cut) for cut in cuts)
+    return blocks if unread else map(np.asarray, blocks)
 
 
 def _trio(

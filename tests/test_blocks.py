@@ -120,15 +120,49 @@ def test_dask_gives_the_same_bits_and_so_it_does_when_a_worker_is_killed(dask):
     assert set(dask.run(os.getpid).values()) != set(workers.values())  # one was killed indeed
 
 
+def as_file(snps, prefix):
+    """Write allele counts as a PLINK file."""
+    code = np.select([snps == 0, snps == 1, snps == 2], [3, 2, 0], 1).astype(np.uint8)
+    code = np.vstack([code, np.zeros((-len(code) % 4, code.shape[1]), dtype=np.uint8)])
+    quads = code.T.reshape(code.shape[1], -1, 4) << np.array([0, 2, 4, 6], dtype=np.uint8)
+    prefix.with_suffix(".bed").write_bytes(b"\x6c\x1b\x01" + quads.sum(axis=2, dtype=np.uint8).tobytes())
+    prefix.with_suffix(".bim").write_text("".join(f"1 rs{j} 0 {j} A G\n" for j in range(snps.shape[1])))
+    prefix.with_suffix(".fam").write_text("".join(f"f i{i} 0 0 0 1\n" for i in range(len(snps))))
+    return prefix
+
+
+def test_workers_read_what_is_unread_and_results_are_kept_all_the_same(pool, dask, tmp_path):
+    snps, X, y, spec = problem()
+    snps[:, 31] = 1 + (X[:, 1] > 0)
+    prefix = as_file(snps, tmp_path / "x")
+
+    def blocks(unread):
+        return lt.plink.read_blocks(prefix, size=20, unread=unread)
+
+    np.testing.assert_array_equal(np.hstack(list(blocks(False))), snps)
+    here = lt.scan_blocks(blocks(False), X, y, spec)
+    assert_same(lt.scan_blocks(blocks(True), X, y, spec), here)
+    for executor in (pool, dask.get_executor()):
+        assert_same(lt.scan_blocks(blocks(True), X, y, spec, executor), here)
+    counts = []
+    for unread in (True, False, True):
+        with Counting() as executor:
+            assert_same(lt.scan_blocks(blocks(unread), X, y, spec, executor, folder=tmp_path / "kept"), here)
+        counts.append(executor.count)
+        assert executor.sent <= {lt.plink.Unread}
+    assert counts == [6, 0, 0]
+
+
 class Counting(ThreadPoolExecutor):
     """Threads that count what they are given, and fail at the attempts named."""
 
     def __init__(self, fail=()):
         super().__init__(2)
-        self.count, self.fail = 0, fail
+        self.count, self.fail, self.sent = 0, fail, set()
 
     def submit(self, *args):
         self.count += 1
+        self.sent.add(type(args[-1]))
         if self.count in self.fail:
             future = Future()
             future.set_exception(EOFError(f"attempt {self.count}"))

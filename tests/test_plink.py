@@ -1,5 +1,7 @@
 """The PLINK reader against the format's definition, and GEMMA's rules against a plain loop."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,18 @@ def test_blocks_are_slices_of_the_whole(files):
     for people, snps in (([0, 4], [2, 0]), (np.array([1, 0, 0, 1, 1], dtype=bool), np.array([False, True, True]))):
         found = np.hstack(list(plink.read_blocks(prefix, size=1, individuals=people, snps=snps)))
         np.testing.assert_array_equal(found, G[people][:, snps])
+
+
+def test_unread_blocks_are_read_when_they_are_used(files, tmp_path):
+    blocks = list(plink.read_blocks(files(), size=2, individuals=[4, 0], snps=[2, 0, 1], unread=True))
+    assert [(block.shape, block.dtype) for block in blocks] == [((2, 2), np.float32), ((2, 1), np.float32)]
+    sent = [pickle.loads(pickle.dumps(block)) for block in blocks]
+    np.testing.assert_array_equal(np.hstack(sent), G[[4, 0]][:, [2, 0, 1]])
+    assert np.asarray(sent[0], dtype=np.float64).dtype == np.float64
+    everybody = next(plink.read_blocks(files(), unread=True))
+    assert everybody.shape == (5, 3) and len(pickle.dumps(everybody)) < 1000
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(everybody, copy=False)
 
 
 def test_a_block_has_at_most_8_megabytes_by_default(tmp_path):
