@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -14,7 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,6 +77,18 @@ def work(source: Scanner | Path, number: int, block: Block) -> dict[str, NDArray
     """Test a block; `number` tells Dask that a second attempt is not the first, whose error it would repeat."""
     part = (source if isinstance(source, Scanner) else published(source)).block(np.asarray(block))
     return part | {"reason": np.array(part["reason"].tolist(), dtype=str)}  # no wider than the longest
+
+
+class Here(Executor):
+    """Runs at once what it is given, for places that start no thread (a browser)."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as fault:
+            future.set_exception(fault)
+        return future
 
 
 class Run:
@@ -245,7 +258,8 @@ def scan_blocks(
     with ExitStack() as stack:
         source: Scanner | Path = scanner
         if (pool := executor) is None:
-            pool, in_flight = stack.enter_context(ThreadPoolExecutor(1)), 2
+            pool = stack.enter_context(Here() if sys.platform == "emscripten" else ThreadPoolExecutor(1))
+            in_flight = 2
             blocks = map(np.asarray, blocks)  # read here, while the thread computes
         else:
             place = tempfile.TemporaryDirectory(prefix="scan-", dir=kept, ignore_cleanup_errors=True)

@@ -43,8 +43,11 @@ GEMMA_URL = (
     "https://raw.githubusercontent.com/genetics-statistics/GEMMA/"
     "ce5e778cc36c40a2fa82f3dafe66403bb0e3a185/example"
 )
-#: The repository, whose folders reference/ and benchmarks/ are there if the package was installed from a clone with -e.
+#: The repository, whose folders reference/ and benchmarks/ are there if the package was installed from a clone with -e,
+#: or if a notebook runs in the folder book/ of a clone or of the book's JupyterLite.
 REPOSITORY = Path(__file__).resolve().parents[1]
+if not (REPOSITORY / "reference" / "golden").is_dir() and (Path.cwd().parent / "reference" / "golden").is_dir():
+    REPOSITORY = Path.cwd().parent
 SYNTH = REPOSITORY / "reference" / "synth"
 # A source: its name for messages, and a function from a file's name to its uncompressed bytes.
 Source = tuple[str, Callable[[str], bytes]]
@@ -62,7 +65,7 @@ class HS1940:
     folder: Path
 
     def genotypes(self) -> Plink:
-        """Read the 12,226 SNPs (190 MB as floats; needs bed-reader)."""
+        """Read the 12,226 SNPs (190 MB as floats)."""
         return read_plink(self.folder / "mouse_hs1940")
 
     def phenotypes(self) -> dict[str, Floats]:
@@ -101,7 +104,7 @@ def synth() -> tuple[Plink, Floats]:
     Returns
     -------
     people : Plink
-        genotypes without gaps (20 MB as floats; needs bed-reader)
+        genotypes without gaps (20 MB as floats)
     y : (500,) array
         phenotype with ten causal SNPs, mean 0 and variance 1, in the order of the individuals
 
@@ -253,12 +256,31 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def _download(url: str, name: str) -> bytes:
+    if sys.platform == "emscripten":
+        return _browse(f"{url}/{name}")
     import pooch
 
     content = io.BytesIO()
     # 2 s to connect, tried at each of the server's four addresses, so that a blocked network costs 8 s at most.
     pooch.HTTPDownloader(timeout=(2, 8), chunk_size=1 << 16)(f"{url}/{name}", content, None)
     return content.getvalue()
+
+
+def _browse(url: str) -> bytes:
+    """Download through the browser that runs this Python (JupyterLite); GitHub permits that to every page."""
+    from js import XMLHttpRequest  # type: ignore[import-not-found]
+    from pyodide.ffi import JsException  # type: ignore[import-not-found]
+
+    request = XMLHttpRequest.new()
+    request.open("GET", url, False)
+    request.responseType = "arraybuffer"
+    try:
+        request.send()
+    except JsException as fault:
+        raise OSError(f"{url}: {fault}") from fault
+    if request.status != 200:
+        raise OSError(f"{url}: HTTP status {request.status}")
+    return bytes(request.response.to_bytes())
 
 
 def _apt(folder: Path) -> Path:

@@ -260,6 +260,16 @@ def test_the_next_block_is_read_while_one_is_tested(monkeypatch):
     assert found.p.size == 120 and found.reason.dtype == "U21"  # no wider than "all genotypes missing"
 
 
+def test_where_no_thread_starts_blocks_are_tested_at_once(monkeypatch):
+    snps, X, y, spec = problem()
+    here = lt.scan_blocks(cut(snps), X, y, spec)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread in a browser"))
+    assert_same(lt.scan_blocks(cut(snps), X, y, spec), here)
+    with pytest.raises(ValueError, match="block 1 .*SNPs 7 to"):
+        lt.scan_blocks([snps[:, :7], snps[:, :7] + np.inf], X, y, spec)
+
+
 def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
     snps, X, y, spec = problem(n=500, s=600)
     scanner, want = (Scanner(X, y, spec, True, "wald", None, False) for _ in range(2))

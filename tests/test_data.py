@@ -334,3 +334,69 @@ def test_golden_tables_and_benchmarks_are_read_and_a_missing_one_names_those_tha
         data.golden("none")
     with pytest.raises(FileNotFoundError, match="null_model"):
         data.benchmark("none")
+
+
+def test_outside_a_clone_the_repository_is_found_above_the_notebook(tmp_path):
+    """As in JupyterLite and Colab: the package is installed without the repository, the notebook lies in its book/."""
+    package = Path(data.__file__).parent
+    shutil.copytree(package, tmp_path / "installed" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("clone/reference/golden", "clone/book"):
+        (tmp_path / folder).mkdir(parents=True)
+    for place, expected in (("clone/book", "clone"), ("clone", "installed")):
+        code = "from lmm_teach import data; print(data.REPOSITORY, data.SYNTH)"
+        environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / place, env=environment, capture_output=True,
+                              text=True, check=True)  # fmt: skip
+        root = tmp_path / expected
+        assert done.stdout == f"{root} {root / 'reference' / 'synth'}\n"
+
+
+class Browser:
+    """The two modules that Pyodide gives Python, with a request that a handful of addresses answer."""
+
+    class Fault(Exception):
+        pass
+
+    def __init__(self, answers):
+        self.answers, self.XMLHttpRequest, self.JsException = answers, self, self.Fault
+
+    def new(self):
+        return self
+
+    def open(self, method, url, asynchronous):
+        assert (method, asynchronous) == ("GET", False)
+        self.url = url
+
+    def send(self):
+        assert self.responseType == "arraybuffer"  # else bytes above 127 are lost
+        if self.url not in self.answers:
+            raise self.Fault("NetworkError")
+        self.status, self.content = self.answers[self.url]
+
+    @property
+    def response(self):
+        return self
+
+    def to_bytes(self):
+        return self.content
+
+
+def test_in_a_browser_the_mice_come_through_it(small, monkeypatch, tmp_path):
+    answers = {f"{data.GEMMA_URL}/{name}": (200, content) for name, content in CONTENT.items()}
+    browser = Browser(answers)
+    for name in ("js", "pyodide.ffi"):
+        monkeypatch.setitem(sys.modules, name, browser)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(data, "GEMMA_DOC", tmp_path / "doc")
+    monkeypatch.setenv("LMM_TEACH_DATA", str(tmp_path / "cache"))
+    data.hs1940()
+    assert contents(tmp_path / "cache") == CONTENT
+
+    shutil.rmtree(tmp_path / "cache")
+    answers[f"{data.GEMMA_URL}/a.bed"] = 404, b"not found"
+    with pytest.raises(FileNotFoundError, match="GEMMA's repository: .*/a.bed: HTTP status 404"):
+        data.hs1940()
+    answers.clear()
+    with pytest.raises(FileNotFoundError, match="GEMMA's repository: .*/a.bed: NetworkError"):
+        data.hs1940()

@@ -1,11 +1,12 @@
 """The PLINK reader against the format's definition, and GEMMA's rules against a plain loop."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
-from lmm_teach import plink
+from lmm_teach import data, plink
 
 # One byte holds four individuals, the first in the lowest bits; 00 = A1 A1, 10 = A1 A2, 11 = A2 A2, 01 = missing.
 BED = bytes(
@@ -68,6 +69,34 @@ def test_sibships_share_both_parents(files):
 def test_files_that_do_not_fit_are_refused(files, change, message):
     with pytest.raises(ValueError, match=message):
         plink.read_plink(files(**change))
+
+
+def both(read, monkeypatch):
+    """What `read` gives with bed-reader and without it."""
+    found = [read()]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "bed_reader", None)  # importing it fails
+        assert isinstance(plink._open(None, 1, 1), plink._Bed)
+        found.append(read())
+    assert found[0].dtype == found[1].dtype and found[0].flags.f_contiguous == found[1].flags.f_contiguous
+    return found
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 41])
+@pytest.mark.parametrize("s", [1, 2, 30])
+def test_without_bed_reader_a_file_reads_the_same(files, monkeypatch, n, s):
+    rng = np.random.default_rng([n, s])
+    packed = rng.integers(0, 256, (n + 3) // 4 * s, dtype=np.uint8).tobytes()  # a quarter is missing
+    prefix = files(BED[:3] + packed, "1 rs 0 5 A G\n" * s, "f i 0 0 1\n" * n)
+    np.testing.assert_array_equal(*both(lambda: plink.read_plink(prefix).G, monkeypatch))
+    for people in (None, rng.integers(-n, n, 6), np.arange(n) % 2 == 0):
+        for snps in (None, rng.integers(-s, s, 5), np.arange(s) % 3 == 0):
+            read = lambda: np.hstack(list(plink.read_blocks(prefix, size=4, individuals=people, snps=snps)))  # noqa: B023
+            np.testing.assert_array_equal(*both(read, monkeypatch))
+
+
+def test_without_bed_reader_the_mice_are_the_same(monkeypatch):
+    np.testing.assert_array_equal(*both(lambda: data.hs1940().genotypes().G, monkeypatch))
 
 
 def cohort():
