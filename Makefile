@@ -1,23 +1,40 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
-# make clean  remove what was built (not .venv)        make lock       renew the pins (needs uv)
+# make lite   build JupyterLite alone, into the book   make lock       renew the pins (needs uv)
+# make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
+LITE := .venv-lite
 BENCHMARKS := null_model low_rank scan refit approximate blocks
 REFERENCE := run_gemma run_fastlmm fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
 book test notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book test lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
+	@$(MAKE) --no-print-directory -j2 pages lite
+
+pages:
 	@test -e _build/succeeded || rm -rf _build/.doctrees  # else Sphinx forgets the warnings that failed the last build
 	@rm -f _build/succeeded
 	$(BIN)/jupyter-book build . -W --keep-going
 	@touch _build/succeeded
+
+lite: _build/html/lite/pypi/all.json
+
+# JupyterLite has an environment of its own: in JupyterLab's, its kernel would show in Lab, where it cannot run.
+_build/html/lite/pypi/all.json: $(wildcard lmm_teach/*.py book/*.ipynb reference/*/* benchmarks/results/*) book/lite.py $(LITE)/installed
+	$(LITE)/bin/python book/lite.py _build/html/lite
+
+$(LITE)/installed: requirements-lite.txt requirements.txt
+	$(PYTHON) -m venv $(LITE)
+	$(LITE)/bin/python -m pip install --quiet -r requirements-lite.txt
+	$(LITE)/bin/python -m pip download --quiet --no-deps -c requirements.txt -d $(LITE)/wheels comm ipywidgets jupyterlab_widgets
+	@touch $@
 
 test: data
 	$(BIN)/ruff check .
@@ -63,6 +80,7 @@ _build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
 
 lock:
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade --group lite -o requirements-lite.txt
 
 clean:
 	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache

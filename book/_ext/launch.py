@@ -1,0 +1,49 @@
+"""Sphinx extension: under a chapter's title, links that open its notebook where it runs.
+
+JupyterLite is part of this site (make lite). Binder and Colab need the name of the repository on GitHub,
+`launch_repository`: GITHUB_REPOSITORY ("owner/name") where GitHub builds the book, else none, and they are not shown.
+"""
+
+import os
+import re
+from html import escape
+from pathlib import PurePath
+
+from docutils import nodes
+
+# A page opened from a folder cannot start JupyterLite, so its link becomes words there.
+ROW = """<nav class="launch" aria-label="Run this chapter"><span>Run this chapter:</span> {links}
+<script>if (location.protocol === "file:") document.querySelector("nav.launch a").replaceWith(
+"JupyterLite (once the book is served over http)");</script></nav>"""
+
+
+def links(docname: str, repository: str) -> list[tuple[str, str, str]]:
+    """Name, address and description of each place that runs a chapter."""
+    name = PurePath(docname).name
+    places = [("JupyterLite", f"../lite/notebooks/index.html?path=book/{name}.ipynb",
+               "In this browser, nothing to install; the first start downloads Python")]  # fmt: skip
+    if repository:
+        hub, colab = f"https://mybinder.org/v2/gh/{repository}", "https://colab.research.google.com/github"
+        places += [
+            ("Binder", f"{hub}/main?urlpath=lab/tree/book/{name}.ipynb", "On a free server, ready in minutes"),
+            ("Colab", f"{colab}/{repository}/blob/colab/book/{name}.ipynb", "On Google's servers, with an account"),
+        ]
+    return places
+
+
+def add_row(app, doctree, docname):
+    if app.builder.format == "html" and re.match(r"\d+_", PurePath(docname).name):
+        title = next(iter(doctree.findall(nodes.title)))
+        anchors = [
+            f'<a href="{escape(url)}" target="_blank" rel="noopener" title="{escape(about)}">{name}</a>'
+            for name, url, about in links(docname, app.config.launch_repository)
+        ]
+        row = nodes.raw("", ROW.format(links="\n".join(anchors)), format="html")
+        title.parent.insert(title.parent.index(title) + 1, row)
+
+
+def setup(app):
+    app.add_config_value("launch_repository", os.environ.get("GITHUB_REPOSITORY", ""), "html", [str])
+    app.add_css_file("launch.css")
+    app.connect("doctree-resolved", add_row)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
