@@ -82,6 +82,9 @@ def work(source: Scanner | Path, number: int, block: Block) -> dict[str, NDArray
 class Here(Executor):
     """Runs at once what it is given, for places that start no thread (a browser)."""
 
+    def __init__(self, max_workers: int) -> None:
+        pass
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
         try:
@@ -89,6 +92,10 @@ class Here(Executor):
         except Exception as fault:
             future.set_exception(fault)
         return future
+
+
+if sys.platform == "emscripten":
+    ThreadPoolExecutor = Here
 
 
 class Run:
@@ -258,8 +265,7 @@ def scan_blocks(
     with ExitStack() as stack:
         source: Scanner | Path = scanner
         if (pool := executor) is None:
-            pool = stack.enter_context(Here() if sys.platform == "emscripten" else ThreadPoolExecutor(1))
-            in_flight = 2
+            pool, in_flight = stack.enter_context(ThreadPoolExecutor(1)), 2
             blocks = map(np.asarray, blocks)  # read here, while the thread computes
         else:
             place = tempfile.TemporaryDirectory(prefix="scan-", dir=kept, ignore_cleanup_errors=True)

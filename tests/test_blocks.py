@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lmm_teach as lt
-from lmm_teach import _progress
+from lmm_teach import _progress, blocks
 from lmm_teach.association import Scanner
 from lmm_teach.blocks import publish, published
 
@@ -263,7 +263,7 @@ def test_the_next_block_is_read_while_one_is_tested(monkeypatch):
 def test_where_no_thread_starts_blocks_are_tested_at_once(monkeypatch):
     snps, X, y, spec = problem()
     here = lt.scan_blocks(cut(snps), X, y, spec)
-    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(blocks, "ThreadPoolExecutor", blocks.Here)  # as it is on emscripten
     monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread in a browser"))
     assert_same(lt.scan_blocks(cut(snps), X, y, spec), here)
     with pytest.raises(ValueError, match="block 1 .*SNPs 7 to"):
