@@ -1,0 +1,18 @@
+// Before a page goes to paper: the light theme, what is collapsed opened, and for print.css the width of each
+// formula in letters' sizes. After it, everything as it was.
+(() => {
+  const page = document.documentElement;
+  let theme, closed = [];
+  addEventListener("beforeprint", () => {
+    theme = page.dataset.theme;
+    page.dataset.theme = "light";
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const part of closed) part.open = true;
+    for (const formula of document.querySelectorAll("mjx-container[display] > mjx-math"))
+      formula.style.setProperty("--w", formula.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize));
+  });
+  addEventListener("afterprint", () => {
+    page.dataset.theme = theme;
+    for (const part of closed) part.open = false;
+  });
+})();
