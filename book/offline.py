@@ -1,4 +1,4 @@
-"""Pack the built site into a zip that works from a folder, without a server: python book/offline.py [SITE [ZIP]].
+"""Pack the built site into a zip that works from a folder, without a server: python book/offline.py [SITE ZIP].
 
 Equal sites give equal bytes.
 """
@@ -17,8 +17,9 @@ NOT_NEEDED = re.compile(
     r"_static/mathjax/(?!tex-chtml\.js|output/chtml/fonts/woff-v2/|input/tex/extensions/)|_static/locales/"
     r"|\.map$|webpack-macros\.html$|^\.buildinfo$"
 )
-# A browser refuses to fetch a font for later from a folder, and says so; the style sheets load the same fonts.
-REFUSED = re.compile(rb'<link rel="preload" as="font"[^>]*>\s*')
+# From a folder a browser fetches neither a font in advance nor the pages for the excerpts of a search, and complains.
+PRELOAD = re.compile(rb'<link rel="preload" as="font"[^>]*>\s*')
+OPTIONS = "_static/documentation_options.js"
 
 
 def files(site: Path) -> dict[str, bytes]:
@@ -27,7 +28,10 @@ def files(site: Path) -> dict[str, bytes]:
     for path in sorted(site.rglob("*")):
         where = path.relative_to(site).as_posix()
         if path.is_file() and not NOT_NEEDED.search(where):
-            found[where] = REFUSED.sub(b"", path.read_bytes()) if path.suffix == ".html" else path.read_bytes()
+            found[where] = path.read_bytes()
+            if path.suffix == ".html":
+                found[where] = PRELOAD.sub(b"", found[where])
+    found[OPTIONS] = found[OPTIONS].replace(b"SUMMARY: true", b'SUMMARY: location.protocol !== "file:"')
     return found
 
 
@@ -60,7 +64,7 @@ def make(site: Path, out: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    site, out = map(Path, (*sys.argv[1:], BUILD / "html", BUILD / "lmm-line-by-line.zip")[:2])
+    site, out = map(Path, (sys.argv[1:] or (BUILD / "html", BUILD / "lmm-line-by-line.zip")))
     if wrong := make(site, out):
         sys.exit("\n".join(wrong))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

@@ -8,8 +8,9 @@
     page.dataset.theme = "light";
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const part of closed) part.open = true;
-    for (const formula of document.querySelectorAll("mjx-container[display] > mjx-math"))
-      formula.style.setProperty("--w", formula.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize));
+    const widths = [...document.querySelectorAll("mjx-container > mjx-math")].map(formula =>
+      [formula, formula.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize)]);
+    for (const [formula, width] of widths) formula.style.setProperty("--w", width);
   });
   addEventListener("afterprint", () => {
     page.dataset.theme = theme;
