@@ -86,6 +86,7 @@ class Here(Executor):
         pass
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Call a function and hold its result."""
         future: Future = Future()
         try:
             future.set_result(fn(*args, **kwargs))

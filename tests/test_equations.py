@@ -3,41 +3,13 @@
 import ast
 import importlib
 import inspect
-import json
 import re
 from pathlib import Path
 
 import pytest
+from equation_index import all_tests, calls, checked, lines, parse, sources
 
 ROOT = Path(__file__).resolve().parents[1]
-EQUATION = r"\$\$(?:[^$]|\\\$)+?\$\$[ \t]*\((?P<label>[\w:.-]+)\)"
-MARK = r"^.*?\bImplemented by (?P<mark>.*\{py:.*)$"
-ROLE = r"\{py:(?:func|meth|class|attr|mod)\}`~?([\w.]+)`"
-
-
-def sources():
-    """The text of each page of the book, by its name."""
-    pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
-    for path in (ROOT / "book").glob("*.ipynb"):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        pages[path.name] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return pages
-
-
-def parse(text):
-    """The labels of a page's equations, and a pair (label, object) for each object said to implement one.
-
-    A mark without an equation above it has the label None.
-    """
-    labels, marks = [], []
-    for match in re.finditer(f"{EQUATION}|{MARK}", text, re.MULTILINE):
-        if match["label"]:
-            labels.append(match["label"])
-        else:
-            marks += [(labels[-1] if labels else None, name) for name in re.findall(ROLE, match["mark"])]
-    return labels, marks
-
-
 def citations(tree, name):
     """Pairs (label, object) for every :eq: in the docstrings of a syntax tree."""
     found = {(label, name) for label in re.findall(r":eq:`([^`]+)`", ast.get_docstring(tree) or "")}
@@ -57,6 +29,11 @@ def docstring(name):
     except (ImportError, AttributeError):
         return None
     return inspect.getdoc(found) or ""
+
+
+def untested(marks, tests):
+    """Objects that are marked as the implementation of an equation and that no test uses."""
+    return sorted({name for _, name in marks if not checked(name, tests)})
 
 
 def complaints(labels, marks, cited):
@@ -87,6 +64,27 @@ def test_the_book_and_the_package_agree():
     marks = [mark for _, page in pages for mark in page]
     found = list(complaints(labels, marks, cited))
     assert not found, "\n".join(found)
+
+
+def test_the_index_has_every_equation_and_a_test_for_each_function():
+    pages, text = [parse(text) for text in sources().values()], "\n".join(lines())
+    assert untested([mark for _, page in pages for mark in page], all_tests()) == []
+    for labels, marks in pages:
+        for label in labels:
+            assert text.count(f"{{eq}}`{label}`") == 1, label
+        for label, name in marks:
+            row = next(line for line in text.split("\n") if line.startswith(f"| {{eq}}`{label}` |"))
+            assert f"`~{name}`" in row and "`test_" in row
+
+
+def test_tests_that_use_a_function_are_found_and_those_of_its_module_come_first():
+    code = "def test_{}(a):\n    x = lt.kinship(a)\n    {}\ndef helper(): lt.standardize(a)"
+    tests = {f"test_{name}.py": calls(ast.parse(code.format(name, more)))
+             for name, more in (("a", "pass"), ("kinship", "y.z(b, c, d)"))}  # fmt: skip
+    assert checked("lmm_teach.kinship.kinship", tests) == [("test_kinship.py", "test_kinship"), ("test_a.py", "test_a")]
+    assert untested([("e", "lmm_teach.kinship.kinship"), ("f", "lmm_teach.kinship.standardize")], tests) == [
+        "lmm_teach.kinship.standardize"
+    ]
 
 
 PAGE = r"""

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 
 import lmm_teach as lt
 from lmm_teach import dense
+from lmm_teach.likelihood import student_nll
 
 
 def cohort(n, s, d, seed, h2=0.5):
@@ -372,3 +373,15 @@ def test_reml_has_no_default():
         MODEL.evaluate(h2=0.5)
     with pytest.raises(TypeError, match="reml"):
         MODEL.fit()
+
+
+def test_the_student_likelihoods_are_scipys_density():
+    rng = np.random.default_rng(3)
+    A = rng.normal(size=(6, 6))
+    Sigma, y, mean = A @ A.T + np.eye(6), rng.normal(size=6), rng.normal(size=6)
+    for dof in (0.7, 5.0, 200.0):
+        want = -multivariate_t(mean, Sigma, df=dof).logpdf(y)
+        assert dense.student_nll(y, mean, Sigma, dof) == pytest.approx(want, rel=1e-12)
+        logdet, q = np.linalg.slogdet(Sigma)[1], (y - mean) @ np.linalg.solve(Sigma, y - mean)
+        M_is_a_part = student_nll(logdet - 6 * np.log(2.5), 2.5 * q, 6, dof, 2.5)  # Sigma = 2.5 M
+        assert M_is_a_part == pytest.approx(want, rel=1e-12)
