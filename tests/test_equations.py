@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from equation_index import all_tests, calls, checked, lines, parse, sources
+from equation_index import all_tests, checked, fastlmm, lines, parse, sources, uses
 
 ROOT = Path(__file__).resolve().parents[1]
 def citations(tree, name):
@@ -77,14 +77,37 @@ def test_the_index_has_every_equation_and_a_test_for_each_function():
             assert f"`~{name}`" in row and "`test_" in row
 
 
+def table_faults(labels, marks, places):
+    """What the table of FaST-LMM's lines lacks, and what it has that the book has not."""
+    yield from (f"{label} is not in the table, with a place or none" for label in {*dict(marks)} - {*places})
+    yield from (f"{label} is in the table, but in no chapter" for label in {*places} - {*labels})
+
+
+def test_every_equation_that_code_computes_is_looked_up_in_fastlmm():
+    pages = [parse(text) for text in sources().values()]
+    labels, marks = ([item for page in pages for item in page[k]] for k in (0, 1))
+    assert list(table_faults(labels, marks, fastlmm())) == []
+    assert len(list(table_faults(["a", "b"], [("a", "f"), ("b", "g")], {"b": [], "c": []}))) == 2
+
+
 def test_tests_that_use_a_function_are_found_and_those_of_its_module_come_first():
-    code = "def test_{}(a):\n    x = lt.kinship(a)\n    {}\ndef helper(): lt.standardize(a)"
-    tests = {f"test_{name}.py": calls(ast.parse(code.format(name, more)))
-             for name, more in (("a", "pass"), ("kinship", "y.z(b, c, d)"))}  # fmt: skip
-    assert checked("lmm_teach.kinship.kinship", tests) == [("test_kinship.py", "test_kinship"), ("test_a.py", "test_a")]
-    assert untested([("e", "lmm_teach.kinship.kinship"), ("f", "lmm_teach.kinship.standardize")], tests) == [
-        "lmm_teach.kinship.standardize"
-    ]
+    code = """
+def helper(a): return lt.LMM(a)
+M = helper(1)
+def test_direct(): lt.kinship(a, b.c)
+def test_errors():
+    with pytest.raises(ValueError): lt.kinship(a)
+def test_through_a_helper(): M.evaluate(h2=0)
+def test_of_another_object(page): page.evaluate("1"), dense.kinship(2), x.standardize()
+"""
+    tests = {name: uses(ast.parse(code)) for name in ("test_a.py", "test_kinship.py")}
+    assert checked("lmm_teach.kinship.kinship", tests) == [
+        ("test_kinship.py", "test_direct"), ("test_a.py", "test_direct")
+    ]  # fmt: skip
+    (first, second) = checked("lmm_teach.likelihood.LMM.evaluate", tests)
+    assert first[1] == second[1] == "test_through_a_helper"
+    marks = [(None, f"lmm_teach.{name}") for name in ("kinship.kinship", "kinship.standardize", "dense.evaluate")]
+    assert untested(marks, tests) == ["lmm_teach.dense.evaluate", "lmm_teach.kinship.standardize"]
 
 
 PAGE = r"""

@@ -385,3 +385,16 @@ def test_the_student_likelihoods_are_scipys_density():
         logdet, q = np.linalg.slogdet(Sigma)[1], (y - mean) @ np.linalg.solve(Sigma, y - mean)
         M_is_a_part = student_nll(logdet - 6 * np.log(2.5), 2.5 * q, 6, dof, 2.5)  # Sigma = 2.5 M
         assert M_is_a_part == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("s", [8, 40])
+def test_inner_products_under_the_inverse_covariance_are_the_dense_ones(s):
+    G, X, y = cohort(20, s, 3, seed=5)
+    W = np.random.default_rng(6).normal(size=(20, 2))
+    inverse = np.linalg.inv(dense.covariance(G @ G.T, h2=0.3))
+    T = lt.LMM(lt.decompose_snps(G), X, y).inner(W, h2=0.3)
+    np.testing.assert_allclose(T[4:, 4:], W.T @ inverse @ W, rtol=1e-10, atol=1e-12)
+    # which basis of X stands in front does not matter after it has been eliminated
+    P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)
+    rest, yW = T[3:, 3:] - T[3:, :3] @ np.linalg.solve(T[:3, :3], T[:3, 3:]), np.column_stack([y, W])
+    np.testing.assert_allclose(rest, yW.T @ P @ yW, rtol=1e-10, atol=1e-12)
