@@ -174,6 +174,20 @@ def test_every_page_is_in_the_table_of_contents_and_exists():
     assert len(listed) == len(set(listed)) and set(listed) == pages
 
 
+def citation_faults(page, entry):
+    """What the landing page's citation lacks of CITATION.cff."""
+    cited = page.partition("## How to cite")[2].partition("\n## ")[0]
+    wanted = {"title": entry["title"], "version": f"{{{entry['version']}}}", "author": entry["authors"][0]["name"]}
+    yield from (f"no {name}: {text}" for name, text in wanted.items() if text not in cited)
+
+
+def test_the_landing_page_cites_the_book_as_its_citation_file_does():
+    page = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    entry = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert list(citation_faults(page, entry)) == []
+    assert list(citation_faults(page, entry | {"version": "9.9"})) == ["no version: {9.9}"]
+
+
 # ---- the rules can fail ----
 
 
