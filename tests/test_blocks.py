@@ -133,7 +133,7 @@ def as_file(snps, prefix):
 
 def test_workers_read_what_is_unread_and_results_are_kept_all_the_same(pool, dask, tmp_path):
     snps, X, y, spec = problem()
-    snps[:, 31] = 1 + (X[:, 1] > 0)
+    snps[:, 31], snps[:, 60:] = 1 + (X[:, 1] > 0), np.nan_to_num(snps[:, 60:])  # half of the blocks travel as bytes
     prefix = as_file(snps, tmp_path / "x")
 
     def blocks(unread):
@@ -151,6 +151,19 @@ def test_workers_read_what_is_unread_and_results_are_kept_all_the_same(pool, das
         counts.append(executor.count)
         assert executor.sent <= {lt.plink.Unread}
     assert counts == [6, 0, 0]
+
+
+def test_without_an_executor_unread_blocks_are_read_by_the_caller_while_the_thread_computes(tmp_path, monkeypatch):
+    snps, X, y, spec = problem()
+    prefix, readers, plain = as_file(snps, tmp_path / "x"), set(), lt.plink.Unread.__array__
+
+    def watched(self, *args, **options):
+        readers.add(threading.current_thread())
+        return plain(self, *args, **options)
+
+    monkeypatch.setattr(lt.plink.Unread, "__array__", watched)
+    lt.scan_blocks(lt.plink.read_blocks(prefix, size=20, unread=True), X, y, spec)
+    assert readers == {threading.main_thread()}
 
 
 class Counting(ThreadPoolExecutor):

@@ -10,6 +10,8 @@ import pytest
 from equation_index import all_tests, checked, fastlmm, lines, parse, sources, uses
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
 def citations(tree, name):
     """Pairs (label, object) for every :eq: in the docstrings of a syntax tree."""
     found = {(label, name) for label in re.findall(r":eq:`([^`]+)`", ast.get_docstring(tree) or "")}

@@ -12,13 +12,11 @@ import zipfile
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+import launch
+import lite
 import nbformat
 import pytest
 from test_browser import HTML, IN_CI, ROOT, TOO_WIDE, chromium, reader, served  # noqa: F401
-
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-import launch
-import lite
 
 LITE = HTML / "lite"
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
