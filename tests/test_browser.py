@@ -146,16 +146,19 @@ def sample(tmp_path_factory):
 
 # Formulas that stayed text, or that MathJax could not read; pictures without a description; a page too wide.
 AUDIT = r"""async () => {
-  if (window.MathJax?.startup) await MathJax.startup.promise;
+  await document.fonts.ready;
   const faults = [], body = document.querySelector("article") || document.body;
-  for (const error of document.querySelectorAll("mjx-merror"))
-    faults.push("formula with an error: " + error.textContent);
-  for (const math of document.querySelectorAll(".math"))
-    if (!math.querySelector("mjx-container")) faults.push("formula not typeset: " + math.textContent.slice(0, 80));
+  for (const math of document.querySelectorAll(".math")) {
+    const seen = math.querySelector(".katex-html > .base"), spoken = math.querySelector("math");
+    if (!seen || !seen.getBoundingClientRect().width) faults.push("formula not typeset: " + math.textContent.slice(0, 80));
+    else if (!spoken || !spoken.querySelector("mi, mn, mo, mtext") || spoken.closest("[aria-hidden=true]"))
+      faults.push("formula that is not spoken: " + math.textContent.slice(0, 80));
+    else if (!seen.closest("[aria-hidden=true]")) faults.push("formula spoken twice: " + math.textContent.slice(0, 80));
+  }
   const texts = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const text = texts.currentNode;
-    if (!text.parentElement.closest("pre, code, script, style, noscript, mjx-container")
+    if (!text.parentElement.closest("pre, code, script, style, noscript, .katex")
         && /\\[(\[]|\$\$|\\begin\{/.test(text.data))
       faults.push("formula left as text: " + text.data.trim().slice(0, 80));
   }
@@ -214,7 +217,9 @@ def test_audit_finds_each_fault(chromium, tmp_path):
         "<!doctype html><meta name=viewport content='width=device-width'><link rel=icon href='data:,'><article>"
         "<script src='https://example.org/x.js'></script>"
         "<script>console.error('oh')</script><script>throw new Error('thrown')</script>"
-        "<p>\\(x\\)</p><p><code>$$</code> $$ y $$</p><p class=math>z</p><mjx-merror>wrong</mjx-merror>"
+        "<p>\\(x\\)</p><p><code>$$</code> $$ y $$</p><p class=math>z</p>"
+        "<p class=math><span class=katex-html aria-hidden=true><span class=base>v</span></span></p>"
+        "<p class=math><math><mi>x</mi></math><span class=katex-html><span class=base>w</span></span></p>"
         "<img src='a.png' alt='../_images/a.png'><div style='width:900px'>wide</div>"
         "<figure><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' alt='A picture that is described well'>"
         "<label>dead<input type=range max=3 aria-label=h2 aria-valuetext=0><output>0</output></label></figure>"
@@ -225,7 +230,8 @@ def test_audit_finds_each_fault(chromium, tmp_path):
         "external request: https://example.org/x.js", "console error: oh", "script error: thrown",
         "console error: Failed to load resource: net::ERR_FAILED",
         "console error: Failed to load resource: the server responded with a status of 404",
-        "formula with an error: wrong", "formula not typeset: z", "formula left as text: \\(x\\)",
+        "formula not typeset: z", "formula that is not spoken: v", "formula spoken twice: xw",
+        "formula left as text: \\(x\\)",
         "formula left as text: $$ y $$", "picture without alt text", "picture that does not load",
         "slider h2 does not change the frame", "slider h2 does not say its value", "page of 9",
     ]  # fmt: skip
@@ -250,7 +256,7 @@ def test_built_page_has_no_fault(chromium, address):
         page.goto(address)
         assert page.locator("figure.lmm-explore").count() == 3
         assert page.locator(".lmm-explore input[type=range]").count() == 4
-        assert page.locator("mjx-container").count() >= 2
+        assert page.locator(".katex").count() >= 2
 
 
 def test_built_page_works_from_a_folder(chromium, sample):
