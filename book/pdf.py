@@ -45,10 +45,10 @@ AUDIT = """() => {
   const edge = document.documentElement.clientWidth + 1, faults = [];
   const over = element => element.getBoundingClientRect().right > edge;
   for (const element of document.querySelectorAll("article *"))
-    if (over(element) && !over(element.parentElement) && !element.closest(".base > *, .katex-mathml"))
+    if (over(element) && !over(element.parentElement) && !element.closest(".katex-base > *, .katex-mathml"))
       faults.push("over the edge: " + element.outerHTML.slice(0, 200));
   for (const math of document.querySelectorAll(".math"))
-    if (!math.querySelector(".katex-html > .base"))
+    if (!math.querySelector(".katex-html > .katex-base"))
       faults.push("formula not typeset: " + math.textContent.slice(0, 80));
   for (const image of document.images)
     if (!image.naturalWidth) faults.push("picture that does not load: " + image.src.slice(0, 80));

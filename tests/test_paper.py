@@ -106,7 +106,7 @@ PRINTED = r"""async () => {
     if (!element.checkVisibility({visibilityProperty: true, opacityProperty: true}))
       faults.push("hidden: " + element.textContent.slice(0, 80));
   const edge = document.documentElement.clientWidth + 1;
-  for (const element of document.querySelectorAll("article pre *, article .base, article img, article td"))
+  for (const element of document.querySelectorAll("article pre *, article .katex-base, article img, article td"))
     if (element.getBoundingClientRect().right > edge) faults.push("cut: " + element.outerHTML.slice(0, 80));
   for (const sliders of document.querySelectorAll(".lmm-explore > div"))
     if (!getComputedStyle(sliders, "::after").content.includes("on the screen"))

@@ -3,6 +3,7 @@
 Each formula is written twice, as MathML, which a screen reader speaks, and as the boxes that are seen.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def engine():
 
 @cache
 def formula(tex: str, display: bool = False) -> str:
-    """Turn TeX into HTML; what KaTeX cannot read, or LaTeX would not, is an error that names the place."""
-    return engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
+    """Turn TeX into HTML, without the TeX that KaTeX writes into it; what LaTeX would not read is an error."""
+    html = engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
+    return re.sub("<annotation.*?</annotation>", "", html)
 
 
 def set_formula(translator, node, tex, display):
