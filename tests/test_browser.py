@@ -155,10 +155,12 @@ AUDIT = r"""async () => {
   const faults = [], body = document.querySelector("article") || document.body;
   for (const math of document.querySelectorAll(".math")) {
     const seen = math.querySelector(".katex-html > .katex-base"), spoken = math.querySelector("math");
-    if (!seen || math.checkVisibility() && !seen.getBoundingClientRect().width) faults.push("formula not typeset: " + math.textContent.slice(0, 80));
+    const text = math.textContent.slice(0, 80);
+    if (!seen || math.checkVisibility() && !seen.getBoundingClientRect().width)
+      faults.push("formula not typeset: " + text);
     else if (!spoken || !spoken.querySelector("mi, mn, mo, mtext") || spoken.closest("[aria-hidden=true]"))
-      faults.push("formula that is not spoken: " + math.textContent.slice(0, 80));
-    else if (!seen.closest("[aria-hidden=true]")) faults.push("formula spoken twice: " + math.textContent.slice(0, 80));
+      faults.push("formula that is not spoken: " + text);
+    else if (!seen.closest("[aria-hidden=true]")) faults.push("formula spoken twice: " + text);
   }
   const texts = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {

@@ -6,7 +6,7 @@ The theme's macros in book/_templates leave out what delays the text most; here 
 
 def defer(app, pagename, templatename, context, doctree):
     for script in context.get("script_files", ()):
-        # documentation_options.js sets what a line in the page uses, and the script of the search page needs all of them.
+        # documentation_options.js sets what a line in the page uses; the search page's own script needs them all.
         if getattr(script, "filename", None) and "documentation_options" not in str(script.filename):
             script.attributes.pop("defer", None)
             if pagename != "search":
