@@ -152,7 +152,7 @@ def test_zip_works_from_a_folder(chromium, site, tmp_path):  # noqa: F811
     with reader(chromium) as page:
         page.goto((tmp_path / "book" / "index.html").as_uri())
         page.wait_for_url("**/book/index.html")
-        page.locator("article").get_by_role("link", name="Rotation").first.click()
+        page.locator("article").get_by_role("link", name="Rotation", exact=True).click()
         page.wait_for_url(f"**/{PAGES[1]}")
         assert page.evaluate(AUDIT) == []
         assert page.locator(".lmm-explore input").count() > 0
