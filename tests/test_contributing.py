@@ -1,14 +1,112 @@
-"""What the back matter promises: sources can be found."""
+"""What the back matter promises: a chapter is added as the page says, versions agree, sources can be found."""
 
+import os
 import re
+import shutil
+import tomllib
 from pathlib import Path
 
+import launch
+import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
+from equation_index import parse, sources
 from pybtex.database import parse_file
+from test_book import RULES, contents_faults
+from test_teeth import spoil
 
 ROOT = Path(__file__).resolve().parents[1]
 BIBLIOGRAPHY = ROOT / "_build" / "html" / "book" / "bibliography.html"
+
+# ---- a chapter from the template ----
+
+
+def steps():
+    """What the page tells to copy, (from, to), and the lines to add, {file: line}."""
+    page = (ROOT / "book" / "contributing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| – \| .*\|$", page, re.MULTILINE)
+    toc = re.search(r"^ *- file: \S+$", page, re.MULTILINE)[0]
+    lines = dict(zip(("README.md", "book/index.md", "_toc.yml"), (*rows, toc), strict=True))
+    return re.search(r"^cp (\S+) (\S+)$", page, re.MULTILINE).groups(), lines
+
+
+def template():
+    return nbformat.read(ROOT / steps()[0][0], as_version=4)
+
+
+def anchors(text):
+    """Labels of equations, exercises and sections."""
+    return {*parse(text)[0], *re.findall(r"^(?::label: |\((?=\S+\)=$))([\w-]+)", text, re.MULTILINE)}
+
+
+def test_the_steps_of_the_page_add_a_chapter(tmp_path):
+    (source, target), lines = steps()
+    (tmp_path / "book").mkdir()
+    for path in (*ROOT.glob("*.*"), *ROOT.glob("book/*.md"), *ROOT.glob("book/*.ipynb"), ROOT / source):
+        if path.is_file():
+            copy = tmp_path / path.relative_to(ROOT)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(path, copy)
+    shutil.copy(tmp_path / source, tmp_path / target)
+    name = Path(target).stem
+    assert list(contents_faults(tmp_path)) == [
+        f"book/{name} is not in _toc.yml",
+        f"{name} is not in the map of README.md",
+        f"{name} is not in the map of book/index.md",
+    ]
+    for file, line in lines.items():
+        before = (tmp_path / file).read_text(encoding="utf-8").split("\n")
+        last = max(k for k, text in enumerate(before) if re.search(r"\b\d\d_\w+", text))
+        (tmp_path / file).write_text("\n".join([*before[: last + 1], line, *before[last + 1 :]]), encoding="utf-8")
+    assert list(contents_faults(tmp_path)) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_template_keeps_the_rule(rule):
+    assert list(rule(template())) == []
+
+
+def test_the_template_prints_numbers_that_are_compared_and_has_labels_of_its_own():
+    cells = template().cells
+    assert sum(spoil(cell) for cell in cells if cell.cell_type == "code") >= 3
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert len(anchors(text)) >= 4
+    taken = set().union(*map(anchors, sources().values()))
+    assert {"covariance", "ex-2-siblings", "erratum-2-total"} <= taken  # one of each kind
+    assert anchors(text) & taken == set()
+
+
+# ---- versions, and the repository ----
+
+
+def newest(changes):
+    return re.search(r"^## .*?(\d+\.\d+\.\d+)", changes, re.MULTILINE)[1]
+
+
+def test_the_newest_entry_of_the_changes_is_the_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert newest((ROOT / "book" / "changelog.md").read_text(encoding="utf-8")) == version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+    assert newest("# Changes\n\n## Unreleased: 0.2.0\n\n## 0.1.0\n") == "0.2.0"
+
+
+def test_the_repository_is_named_with_its_address_where_that_is_known():
+    known, unknown = launch.substitutions("owner/name"), launch.substitutions("")
+    assert known.keys() == unknown.keys() == {"repository", "issue"}
+    assert "git clone https://github.com/owner/name`" in known["repository"]
+    assert "(https://github.com/owner/name/issues/new)" in known["issue"]
+    assert "http" not in "".join(unknown.values())
+
+
+@pytest.mark.skipif(not BIBLIOGRAPHY.is_file(), reason="the book is not built: make book")
+def test_the_built_pages_name_the_repository():
+    for page in ("index", "contributing"):
+        html = BeautifulSoup(BIBLIOGRAPHY.with_name(f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+        text = re.sub(r"\s+", " ", html.find("article").text).replace("’", "'")
+        repository = launch.substitutions(os.environ.get("GITHUB_REPOSITORY", ""))["repository"]
+        assert f"Get {repository.replace('`', '')}" in text
+
 
 # ---- the bibliography ----
 
