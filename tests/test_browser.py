@@ -379,6 +379,24 @@ def test_every_page_of_the_book(chromium):
     assert not faults, "\n".join(faults)
 
 
+# How far the tables that book.css stacks on a narrow screen must be scrolled sideways.
+SCROLLED = """() => [...document.querySelectorAll("table:is(.equation-index, .autosummary)")].map(
+  table => table.closest(".pst-scrollable-table-container")).map(box => box.scrollWidth - box.clientWidth)"""
+
+
+@pytest.mark.parametrize("name", ["equations", "api"])
+def test_wide_tables_are_stacked_on_a_telephone(chromium, name):
+    path = HTML / "book" / f"{name}.html"
+    if not path.exists():
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built: make book")
+    with reader(chromium, viewport={"width": 375, "height": 800}) as page:
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        beyond = page.evaluate(SCROLLED)
+        assert beyond and max(beyond) <= 0
+        page.evaluate("() => document.querySelectorAll('link[href*=\"book.css\"]').forEach(link => link.remove())")
+        assert max(page.evaluate(SCROLLED)) > 0  # as they would be without the rules
+
+
 # ---- live, in JupyterLab ----
 
 
