@@ -18,9 +18,9 @@ CHAPTER = "book/20_template"
 def site(tmp_path_factory):
     """A book with the project's settings: the chapter, the pages that it leads to, and a stub for chapter 2."""
     folder = tmp_path_factory.mktemp("book")
-    for part in ("_ext", "_css"):
+    for part in ("_ext", "_css", "_katex", "_templates"):
         shutil.copytree(ROOT / "book" / part, folder / "book" / part)
-    for page in ("glossary.md", "bibliography.md", "references.bib"):
+    for page in ("glossary.md", "bibliography.md", "references.bib", "icon.svg"):
         shutil.copy(ROOT / "book" / page, folder / "book")
     shutil.copy(ROOT / "book" / "template" / "NN_template.ipynb", folder / f"{CHAPTER}.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Model")]), folder / "book" / "02_model.ipynb")
