@@ -135,7 +135,8 @@ def write_files(app, exception):
     if root != "index":
         title = app.env.titles[root].astext()
         head = tags_of(app, root, title, app.env.get_doctree(root), "")
-        (out / "index.html").write_text(REDIRECT.format(title=escape(title), tags=head, url=f"{root}.html"))
+        page = REDIRECT.format(title=escape(title), tags=head, url=f"{root}.html")
+        (out / "index.html").write_text(page, encoding="utf-8")
     if app.config.html_baseurl:
         (out / "sitemap.xml").write_text(sitemap(app.config.html_baseurl, app.env.found_docs), encoding="utf-8")
 
