@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+import pkgutil
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import lmm_teach as lt
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -184,6 +187,20 @@ def contents_faults(root):
 
 def test_every_page_is_in_the_table_of_contents_and_every_chapter_in_both_maps():
     assert list(contents_faults(ROOT)) == []
+
+
+def table_of_names(page):
+    """What the reference's table lists, by the last part of each name."""
+    table = re.search(r"autosummary::\n(?: +:.*\n)*\n((?: +~\S+\n)+)", page)[1]
+    return {name.rpartition(".")[2]: pkgutil.resolve_name(name) for name in re.findall(r"~(\S+)", table)}
+
+
+def test_the_reference_lists_every_name_of_the_package():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    listed = table_of_names(page)
+    assert set(listed) == set(lt.__all__)
+    assert all(getattr(lt, name) is thing for name, thing in listed.items())
+    assert set(lt.__all__) - set(table_of_names(page.replace("   ~lmm_teach.sets.epistasis\n", ""))) == {"epistasis"}
 
 
 def citation_faults(page, entry):
