@@ -19,10 +19,7 @@ CHAPTER = "book/20_template"
 def site(tmp_path_factory):
     """A book as GitHub builds it: the chapter, the pages that it leads to, and a stub for chapter 2."""
     folder = tmp_path_factory.mktemp("book")
-    for part in ("_ext", "_css"):
-        shutil.copytree(ROOT / "book" / part, folder / "book" / part)
-    for page in ("glossary.md", "bibliography.md", "references.bib"):
-        shutil.copy(ROOT / "book" / page, folder / "book")
+    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("*.ipynb", "__pycache__"))
     shutil.copy(ROOT / "book" / "template" / "NN_template.ipynb", folder / f"{CHAPTER}.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Model")]), folder / "book" / "02_model.ipynb")
     shutil.copy(ROOT / "_config.yml", folder)
