@@ -1,5 +1,6 @@
 """A chapter copied from the template builds without a warning and has no fault in a browser."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,12 +17,9 @@ CHAPTER = "book/20_template"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A book with the project's settings: the chapter, the pages that it leads to, and a stub for chapter 2."""
+    """A book as GitHub builds it: the chapter, the pages that it leads to, and a stub for chapter 2."""
     folder = tmp_path_factory.mktemp("book")
-    for part in ("_ext", "_css", "_katex", "_templates"):
-        shutil.copytree(ROOT / "book" / part, folder / "book" / part)
-    for page in ("glossary.md", "bibliography.md", "references.bib", "icon.svg"):
-        shutil.copy(ROOT / "book" / page, folder / "book")
+    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("*.ipynb", "__pycache__"))
     shutil.copy(ROOT / "book" / "template" / "NN_template.ipynb", folder / f"{CHAPTER}.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Model")]), folder / "book" / "02_model.ipynb")
     shutil.copy(ROOT / "_config.yml", folder)
@@ -29,7 +27,8 @@ def site(tmp_path_factory):
     toc = {"format": "jb-book", "root": "book/glossary", "parts": [{"numbered": True, "chapters": chapters}]}
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
     build = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "-W", "--keep-going"]
-    result = subprocess.run(build, capture_output=True, text=True)
+    environment = os.environ | {"GITHUB_REPOSITORY": "owner/name"}
+    result = subprocess.run(build, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return folder / "_build" / "html"
 
@@ -46,3 +45,4 @@ def test_a_chapter_from_the_template_has_no_fault(chromium, site):  # noqa: F811
             assert page.locator(".lmm-explore input[type=range]").count() == 1
             assert page.locator("article figure img").count() >= 2
             assert page.locator("div.exercise").count() == 3
+            assert page.locator(f"a[href*='//github.com/owner/name/issues/new'][href*='{CHAPTER}']").is_visible()
