@@ -169,12 +169,24 @@ def test_chapter_keeps_the_rule(rule, path):
     assert not complaints, f"{path.name}:\n" + "\n".join(complaints)
 
 
-def test_every_page_is_in_the_table_of_contents_and_exists():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+def contents_faults(root):
+    """Where the table of contents, the pages and the maps of README.md and of the landing page differ."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
     listed = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-    pages = {str(path.relative_to(ROOT).with_suffix(""))
-             for kind in ("*.ipynb", "*.md") for path in (ROOT / "book").glob(kind)}  # fmt: skip
-    assert len(listed) == len(set(listed)) and set(listed) == pages
+    pages = {str(path.relative_to(root).with_suffix(""))
+             for kind in ("*.ipynb", "*.md") for path in (root / "book").glob(kind)}  # fmt: skip
+    yield from (f"{page} is listed twice" for page in sorted({page for page in listed if listed.count(page) > 1}))
+    yield from (f"{page} is no page" for page in sorted(set(listed) - pages))
+    yield from (f"{page} is not in _toc.yml" for page in sorted(pages - set(listed)))
+    for name, prefix in (("README.md", "book/"), ("book/index.md", "")):
+        text = (root / name).read_text(encoding="utf-8")
+        for path in sorted((root / "book").glob("*.ipynb")):
+            if f"]({prefix}{path.name})" not in text:
+                yield f"{path.stem} is not in the map of {name}"
+
+
+def test_every_page_is_in_the_table_of_contents_and_every_chapter_in_both_maps():
+    assert list(contents_faults(ROOT)) == []
 
 
 def table_of_names(page):

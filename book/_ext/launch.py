@@ -2,6 +2,7 @@
 
 JupyterLite is part of this site (make lite). Binder and Colab need the name of the repository on GitHub,
 `launch_repository`: GITHUB_REPOSITORY ("owner/name") where GitHub builds the book, else none, and they are not shown.
+Pages name the repository by the substitutions {{ repository }} and {{ issue }}, with addresses where it is known.
 """
 
 import os
@@ -31,6 +32,18 @@ def links(docname: str, repository: str) -> list[tuple[str, str, str]]:
     return places
 
 
+def substitutions(repository: str) -> dict[str, str]:
+    """What pages say of the repository, in Markdown."""
+    if not repository:
+        return {"repository": "the book's repository", "issue": "an issue in the book's repository"}
+    address = f"https://github.com/{repository}"
+    return {"repository": f"the repository (`git clone {address}`)", "issue": f"[an issue]({address}/issues/new)"}
+
+
+def substitute(app, config):
+    config.myst_substitutions = config.myst_substitutions | substitutions(config.launch_repository)
+
+
 def add_row(app, doctree, docname):
     if app.builder.format == "html" and re.match(r"\d+_", PurePath(docname).name):
         title = next(iter(doctree.findall(nodes.title)))
@@ -45,5 +58,6 @@ def add_row(app, doctree, docname):
 def setup(app):
     app.add_config_value("launch_repository", os.environ.get("GITHUB_REPOSITORY", ""), "html", [str])
     app.add_css_file("launch.css")
+    app.connect("config-inited", substitute)
     app.connect("doctree-resolved", add_row)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
