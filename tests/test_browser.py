@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -395,6 +396,37 @@ def test_wide_tables_are_stacked_on_a_telephone(chromium, name):
         assert beyond and max(beyond) <= 0
         page.evaluate("() => document.querySelectorAll('link[href*=\"book.css\"]').forEach(link => link.remove())")
         assert max(page.evaluate(SCROLLED)) > 0  # as they would be without the rules
+
+
+# What the search page of Sphinx lists for a query, as addresses, the first one first.
+FOUND = """query => {
+  history.replaceState(null, "", "?q=" + encodeURIComponent(query));
+  return Search._performSearch(...Search._parseQuery(query)).reverse().map(([page, , anchor]) => page + anchor); }"""
+WANTED = {  # among the first so many
+    "nLLeval": (2, "book/06_variance"), "logdelta": (1, "book/notation#variances-and-their-ratio"),
+    "h2": (1, "book/notation#variances-and-their-ratio"), "computeAKB": (1, "book/10_low_rank"),
+    "findH2": (1, "book/07_search"), "find_log_delta": (1, "book/07_search"), "setG": (3, "book/03_spectrum"),
+    "proximal contamination": (1, "book/glossary#term-proximal-contamination"), "REML": (3, "book/08_reml"),
+    "decompose_snps": (2, "book/api#lmm_teach.spectrum.decompose_snps"),
+}  # fmt: skip
+
+
+def test_the_search_finds_names_and_terms_where_they_are_explained(chromium):
+    if not (HTML / "searchindex.js").exists():
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built: make book")
+    with served(HTML) as address, reader(chromium) as page:
+        page.goto(f"{address}/search.html?q=findh2", wait_until="load")
+        first = page.locator("#search-results li").first
+        expect(first.locator("a").first).to_have_attribute("href", re.compile(r"book/07_search\.html"))
+        expect(first.locator("p.context")).to_contain_text("findH2")
+        for query, (places, wanted) in WANTED.items():
+            found = page.evaluate(FOUND, query)
+            assert wanted in found[:places], (query, found[:5])
+            assert page.evaluate(FOUND, query.lower()) == page.evaluate(FOUND, query.upper()) == found
+        assert "book/14_proximal" in page.evaluate(FOUND, "proximal contamination")[:2]
+        page.evaluate("() => { Search._index.most = {}; }")
+        assert page.evaluate(FOUND, "findH2")[0] != "book/07_search"  # so it is this extension's order
+        assert page.faults == []
 
 
 # ---- live, in JupyterLab ----
