@@ -7,19 +7,22 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import expect
 from test_browser import HTML, chromium, pages_of_the_book, reader, served  # noqa: F401
 
-# axe-core visits every element, and code and formulas are tens of thousands. So everything is opened, formulas are
-# emptied of what only eyes read (aria-hidden) and of their MathML, which no rule looks into, and of the words in code
-# and text that are coloured alike all but the first become plain text: their contrast is the same everywhere. "Alike"
-# is: the same tags, classes, styles and computed colours from the element up to the page, equally visible, and of one
-# letter or more, as axe-core passes over single letters.
+# axe-core visits every element, and code and formulas are tens of thousands. So what is collapsed is opened, formulas
+# lose what only eyes read (aria-hidden), their MathML, which axe-core does not count as text, becomes a word, and of
+# the words in code and text that look alike all but the first become plain text: their contrast is the same
+# everywhere, on later pages of the same tab too. "Alike" is: the same tags, classes, styles and computed colours from
+# the element up to the page, equally visible, and both of one letter or both of more, as axe-core passes over single
+# letters.
 PRUNE = r"""() => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const folded of document.querySelectorAll(".toggle-hidden")) folded.classList.remove("toggle-hidden");
-  for (const inner of document.querySelectorAll(".math :is([aria-hidden=true], math)")) inner.replaceChildren();
+  for (const button of document.querySelectorAll(".toggle-hidden button.toggle-button")) button.click();
+  for (const seen of document.querySelectorAll(".math [aria-hidden=true]")) seen.replaceChildren();
+  for (const read of document.querySelectorAll(".math math")) read.replaceWith("formula");
   const entry = document.querySelector("dt[id]");  // as if a link had led there: it lies on a ground of its own
   if (entry) location.hash = entry.id;
-  window.oneOfEachKind = (elements, drop) => {
-    const numbers = new Map(), kinds = new Map(), seen = new Set(), kept = new Set();
+  const numbers = new Map(JSON.parse(sessionStorage.kinds ?? "[]")), known = numbers.size;
+  window.dropAlike = (elements, drop) => {
+    const kinds = new Map(), kept = new Set();
     const kind = element => {
       if (!element) return 0;
       if (!kinds.has(element)) {
@@ -32,16 +35,21 @@ PRUNE = r"""() => {
         kinds.set(element, numbers.get(key));
       }
       return kinds.get(element); };
+    const seen = new Set();
     for (const element of elements)
-      if (!seen.has(kind(element))) {
+      if (kind(element) > known && !seen.has(kind(element))) {
         seen.add(kind(element));
         for (let one = element; one && !kept.has(one); one = one.parentElement) kept.add(one);
       }
-    for (const element of elements) if (!kept.has(element)) drop(element); };
+    for (const element of elements) if (!kept.has(element)) drop(element);
+    return numbers; };
   const words = [...document.querySelectorAll("article :is(span, em, strong, code)")];
-  oneOfEachKind(words.filter(word => [...word.attributes].every(({name}) => name === "class")),
-                word => word.replaceWith(...word.childNodes));
+  dropAlike(words.filter(word => [...word.attributes].every(({name}) => name === "class")),
+            word => word.replaceWith(...word.childNodes));
   document.body.normalize(); }"""
+ONE_OF_EACH = """() => {
+  const numbers = dropAlike(document.querySelectorAll("body *"), element => element.remove());
+  sessionStorage.kinds = JSON.stringify([...numbers]); }"""
 UNREACHABLE = """() =>
   [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [onclick], [role=button]")]
   .filter(control => control.tabIndex < 0 && control.checkVisibility({visibilityProperty: true}))
@@ -59,8 +67,8 @@ def barriers(page, url: str) -> list[str]:
     faults = page.evaluate(UNREACHABLE)
     page.evaluate(AXE_SCRIPT)
     faults += page.evaluate(AXE, {"rules": {"color-contrast": {"enabled": False}}})
-    # Contrast is the dearest rule and asks for nothing but colours: here one of each kind is enough of everything.
-    page.evaluate("() => oneOfEachKind(document.querySelectorAll('body *'), element => element.remove())")
+    # Contrast is the dearest rule, and asks for no more than colours: one of each kind is enough of everything.
+    page.evaluate(ONE_OF_EACH)
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         found = page.evaluate(AXE, {"runOnly": ["color-contrast"]})
@@ -91,7 +99,8 @@ def test_each_barrier_is_found(chromium, tmp_path):  # noqa: F811
         ".math {color: #bbb}</style><main><article><h1>A title</h1>"
         f"{code}{code}<table><tr><th scope=col>a</th><th scope=col>b</th></tr><tr><td><span>one</span></td>"
         "<td><span>in a table</span></td></tr></table><dl><dt id=name>named</dt><dd>it</dd></dl>"
-        "<div class=toggle-hidden><p style='color: #bababa'>folded</p></div>"
+        "<div class=toggle-hidden><p style='color: #bababa'>folded</p>"
+        "<button class=toggle-button onclick='this.parentElement.className=0'>solution</button></div>"
         "<details><summary>more</summary><p style='color: #ababab'>closed</p></details>"
         "<p><span class=math><span aria-hidden=true><a href=a>x</a></span><math><mi>x</mi></math>formula</span></p>"
         "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='><button></button><a href=b></a>"

@@ -1,15 +1,20 @@
-// For the keyboard and for screen readers, what the theme and sphinx-togglebutton leave out.
+// For the keyboard and for screen readers, what the theme, sphinx-togglebutton and docutils leave out.
 addEventListener("load", () => {
-  // The button that opens a solution is called what it opens, instead of "Toggle hidden content".
+  // Tab reaches what is wider than its box, so that arrows scroll it. The theme sees to code, but measures it while
+  // parts are collapsed and have another width, and not to tables and formulas.
+  const reach = (part = document) => {
+    for (const box of part.querySelectorAll("pre, .pst-scrollable-table-container, div.math"))
+      box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1; };
+  reach();
+  addEventListener("resize", () => reach());
+  document.addEventListener("toggle", event => reach(event.target), true);
   for (const button of document.querySelectorAll("button.toggle-button")) {
+    const solution = button.closest(".admonition");
+    solution.addEventListener("click", () => reach(solution));
+    // The button is called what it opens, instead of "Toggle hidden content".
     button.setAttribute("aria-label", button.parentElement.textContent.trim());
-    button.setAttribute("aria-controls", button.dataset.target);
+    button.setAttribute("aria-controls", solution.id);
   }
-  // docutils gives the entries of a list of references a role that ARIA has withdrawn: a list holds list items.
+  // Entries of a list of references have a role that ARIA has withdrawn; what a list holds is list items.
   for (const entry of document.querySelectorAll("[role=doc-biblioentry]")) entry.setAttribute("role", "listitem");
-  // The theme lets Tab reach code that is wider than its box, so that arrows scroll it, but measures it once, when
-  // what is collapsed has no width.
-  document.addEventListener("toggle", ({ target }) => {
-    for (const code of target.querySelectorAll("pre")) code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1;
-  }, true);
 });
