@@ -2,19 +2,20 @@
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
 # make lite   build JupyterLite alone, into the book   make lock       renew the pins (needs uv)
 # make pdf    the book as one PDF (needs Chromium)     make zip        the site in a zip that works from a folder
+# make links  ask whether the addresses that the book links to outside still answer (needs the internet)
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
-BENCHMARKS := null_model low_rank scan refit approximate blocks
+BENCHMARKS := null_model low_rank scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
 book test notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test pdf zip lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -49,6 +50,9 @@ pdf: book
 
 zip: book
 	$(BIN)/python book/offline.py
+
+links: book
+	$(BIN)/python book/links.py
 
 lab: data
 	$(BIN)/jupyter lab --notebook-dir=book $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -1,6 +1,6 @@
 """Execute the book's notebooks and keep only what belongs under version control.
 
-    python book/notebooks.py [NOTEBOOK ...]        (no argument: every chapter)
+    python book/notebooks.py [NOTEBOOK ...]        (no argument: every chapter and the template)
 
 Code, text and printed results stay; images, HTML, widget state and timings go, so that a difference between two
 versions of a notebook is a difference in what it says. Running it twice gives the same bytes.
@@ -54,7 +54,8 @@ def clean_outputs(outputs):
 
 
 def main(paths):
-    for path in map(Path, paths or sorted(Path(__file__).parent.glob("*.ipynb"))):
+    book = Path(__file__).parent
+    for path in map(Path, paths or sorted((*book.glob("*.ipynb"), *book.glob("template/*.ipynb")))):
         notebook = clean(execute(nbformat.read(path, as_version=4), path.parent))
         path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         print(path.name)

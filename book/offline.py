@@ -12,11 +12,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 BUILD = Path(__file__).resolve().parents[1] / "_build"
 
-# No page asks for these: MathJax for other formats, translations, maps for debuggers, templates, the mark of a build.
-NOT_NEEDED = re.compile(
-    r"_static/mathjax/(?!tex-chtml\.js|output/chtml/fonts/woff-v2/|input/tex/extensions/)|_static/locales/"
-    r"|\.map$|webpack-macros\.html$|^\.buildinfo$"
-)
+# No page asks for these: translations, maps for debuggers, templates, the mark of a build.
+NOT_NEEDED = re.compile(r"_static/locales/|\.map$|webpack-macros\.html$|^\.buildinfo$")
 # From a folder a browser fetches neither a font in advance nor the pages for the excerpts of a search, and complains.
 PRELOAD = re.compile(rb'<link rel="preload" as="font"[^>]*>\s*')
 OPTIONS = "_static/documentation_options.js"

@@ -45,10 +45,10 @@ AUDIT = """() => {
   const edge = document.documentElement.clientWidth + 1, faults = [];
   const over = element => element.getBoundingClientRect().right > edge;
   for (const element of document.querySelectorAll("article *"))
-    if (over(element) && !over(element.parentElement) && !element.closest("mjx-math > *, mjx-assistive-mml"))
+    if (over(element) && !over(element.parentElement) && !element.closest(".katex-base > *, .katex-mathml"))
       faults.push("over the edge: " + element.outerHTML.slice(0, 200));
   for (const math of document.querySelectorAll(".math"))
-    if (!math.querySelector("mjx-container") || math.querySelector("mjx-merror"))
+    if (!math.querySelector(".katex-html > .katex-base"))
       faults.push("formula not typeset: " + math.textContent.slice(0, 80));
   for (const image of document.images)
     if (!image.naturalWidth) faults.push("picture that does not load: " + image.src.slice(0, 80));
@@ -56,6 +56,12 @@ AUDIT = """() => {
     if (!document.getElementById(decodeURIComponent(link.hash.slice(1))))
       faults.push("link to nothing: " + link.getAttribute("href"));
   return faults; }"""
+
+# The headings as they are seen: a formula's MathML would say it a second time.
+HEADINGS = """all => all.map(heading => {
+  const copy = heading.cloneNode(true);
+  for (const spoken of copy.querySelectorAll(".katex-mathml")) spoken.remove();
+  return copy.textContent.trim(); })"""
 
 # Give each line of the contents its page.
 NUMBER = """numbers => {
@@ -135,10 +141,7 @@ def joined(html: Path, book: list[str]) -> str:
     for element in first.head.select("[href], [src]"):
         attribute = "href" if element.has_attr("href") else "src"
         element[attribute] = f"{html.name}/{beside(book[0], element[attribute])}"
-    head = [
-        *first.head.select("link[rel=stylesheet], script[src*=mathjax], script[src*='print.js']"),
-        *(script for script in first.head.select("script:not([src])") if "window.MathJax" in script.text),
-    ]
+    head = first.head.select("link[rel=stylesheet], script[src*='print.js']")
     running = "".join(
         f"@page {name(page)} {{ @top-right {{ content: {json.dumps(article.h1.text.strip(), ensure_ascii=False)}; "
         f'font: 8pt sans-serif }} }}\n#{name(page)} {{ page: {name(page)} }}\n'
@@ -197,9 +200,9 @@ def make(html: Path, out: Path, book: list[str] | None = None) -> list[str]:
         page.set_default_timeout(300_000)
         page.emulate_media(media="print")
         page.goto(source.as_uri())
-        page.evaluate("MathJax.startup.promise.then(() => { dispatchEvent(new Event('beforeprint')) })")
+        page.evaluate("document.fonts.ready.then(() => { dispatchEvent(new Event('beforeprint')) })")
         found = page.evaluate(AUDIT)
-        headings = [text.strip() for text in page.locator("h1, h2, h3, h4, h5, h6").all_text_contents()]
+        headings = page.locator("h1, h2, h3, h4, h5, h6").evaluate_all(HEADINGS)
         author = page.locator("#cover .component-author").text_content().strip().removeprefix("By ")
         # Twice, since only the first copy tells where everything stands.
         for _ in range(2):
@@ -209,7 +212,7 @@ def make(html: Path, out: Path, book: list[str] | None = None) -> list[str]:
         browser.close()
     source.unlink()
     with Pdf.open(out, allow_overwriting_input=True) as pdf:
-        # Chromium writes a heading that begins a page twice, and no formula.
+        # Chromium writes a heading that begins a page twice, and a formula too.
         for bookmark, heading in zip(bookmarks(pdf.Root.Outlines), headings, strict=True):
             bookmark.Title = heading
         pdf.docinfo["/Author"] = author

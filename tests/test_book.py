@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+import pkgutil
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import lmm_teach as lt
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -166,12 +169,38 @@ def test_chapter_keeps_the_rule(rule, path):
     assert not complaints, f"{path.name}:\n" + "\n".join(complaints)
 
 
-def test_every_page_is_in_the_table_of_contents_and_exists():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+def contents_faults(root):
+    """Where the table of contents, the pages and the maps of README.md and of the landing page differ."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
     listed = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-    pages = {str(path.relative_to(ROOT).with_suffix(""))
-             for kind in ("*.ipynb", "*.md") for path in (ROOT / "book").glob(kind)}  # fmt: skip
-    assert len(listed) == len(set(listed)) and set(listed) == pages
+    pages = {str(path.relative_to(root).with_suffix(""))
+             for kind in ("*.ipynb", "*.md") for path in (root / "book").glob(kind)}  # fmt: skip
+    yield from (f"{page} is listed twice" for page in sorted({page for page in listed if listed.count(page) > 1}))
+    yield from (f"{page} is no page" for page in sorted(set(listed) - pages))
+    yield from (f"{page} is not in _toc.yml" for page in sorted(pages - set(listed)))
+    for name, prefix in (("README.md", "book/"), ("book/index.md", "")):
+        text = (root / name).read_text(encoding="utf-8")
+        for path in sorted((root / "book").glob("*.ipynb")):
+            if f"]({prefix}{path.name})" not in text:
+                yield f"{path.stem} is not in the map of {name}"
+
+
+def test_every_page_is_in_the_table_of_contents_and_every_chapter_in_both_maps():
+    assert list(contents_faults(ROOT)) == []
+
+
+def table_of_names(page):
+    """What the reference's table lists, by the last part of each name."""
+    table = re.search(r"autosummary::\n(?: +:.*\n)*\n((?: +~\S+\n)+)", page)[1]
+    return {name.rpartition(".")[2]: pkgutil.resolve_name(name) for name in re.findall(r"~(\S+)", table)}
+
+
+def test_the_reference_lists_every_name_of_the_package():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    listed = table_of_names(page)
+    assert set(listed) == set(lt.__all__)
+    assert all(getattr(lt, name) is thing for name, thing in listed.items())
+    assert set(lt.__all__) - set(table_of_names(page.replace("   ~lmm_teach.sets.epistasis\n", ""))) == {"epistasis"}
 
 
 def citation_faults(page, entry):

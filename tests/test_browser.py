@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -129,8 +130,13 @@ def sample(tmp_path_factory):
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config["bibtex_bibfiles"] = ["references.bib"]
     config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_css")]
-    for name in config["sphinx"].pop("local_extensions"):  # a single page is no chapter
+    extensions = config["sphinx"]["local_extensions"]
+    for name in [name for name in extensions if name not in ("katex", "quick")]:  # a single page is no chapter
         config["sphinx"]["config"]["extensions"].remove(name)
+        del extensions[name]
+    for name in extensions:
+        extensions[name] = str(ROOT / "book" / "_ext")
+    config["sphinx"]["config"]["templates_path"] = [str(ROOT / "book" / "_templates")]
     (folder / "_config.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
     (folder / "references.bib").touch()
     (folder / "_toc.yml").write_text("format: jb-book\nroot: sliders\n")
@@ -146,16 +152,21 @@ def sample(tmp_path_factory):
 
 # Formulas that stayed text, or that MathJax could not read; pictures without a description; a page too wide.
 AUDIT = r"""async () => {
-  if (window.MathJax?.startup) await MathJax.startup.promise;
+  await document.fonts.ready;
   const faults = [], body = document.querySelector("article") || document.body;
-  for (const error of document.querySelectorAll("mjx-merror"))
-    faults.push("formula with an error: " + error.textContent);
-  for (const math of document.querySelectorAll(".math"))
-    if (!math.querySelector("mjx-container")) faults.push("formula not typeset: " + math.textContent.slice(0, 80));
+  for (const math of document.querySelectorAll(".math")) {
+    const seen = math.querySelector(".katex-html > .katex-base"), spoken = math.querySelector("math");
+    const text = math.textContent.slice(0, 80);
+    if (!seen || math.checkVisibility() && !seen.getBoundingClientRect().width)
+      faults.push("formula not typeset: " + text);
+    else if (!spoken || !spoken.querySelector("mi, mn, mo, mtext") || spoken.closest("[aria-hidden=true]"))
+      faults.push("formula that is not spoken: " + text);
+    else if (!seen.closest("[aria-hidden=true]")) faults.push("formula spoken twice: " + text);
+  }
   const texts = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const text = texts.currentNode;
-    if (!text.parentElement.closest("pre, code, script, style, noscript, mjx-container")
+    if (!text.parentElement.closest("pre, code, script, style, noscript, .katex")
         && /\\[(\[]|\$\$|\\begin\{/.test(text.data))
       faults.push("formula left as text: " + text.data.trim().slice(0, 80));
   }
@@ -205,6 +216,7 @@ def audit(chromium, url: str) -> list[str]:
         page.goto(url, wait_until="load")
         faults = page.evaluate(AUDIT) + dead_sliders(page)
         page.set_viewport_size({"width": 375, "height": 800})
+        page.add_style_tag(content="* { content-visibility: visible !important }")  # else cut and not seen as too wide
         return page.faults + faults + page.evaluate(TOO_WIDE)
 
 
@@ -214,7 +226,9 @@ def test_audit_finds_each_fault(chromium, tmp_path):
         "<!doctype html><meta name=viewport content='width=device-width'><link rel=icon href='data:,'><article>"
         "<script src='https://example.org/x.js'></script>"
         "<script>console.error('oh')</script><script>throw new Error('thrown')</script>"
-        "<p>\\(x\\)</p><p><code>$$</code> $$ y $$</p><p class=math>z</p><mjx-merror>wrong</mjx-merror>"
+        "<p>\\(x\\)</p><p><code>$$</code> $$ y $$</p><p class=math>z</p>"
+        "<p class=math><span class=katex-html aria-hidden=true><span class=katex-base>v</span></span></p>"
+        "<p class=math><math><mi>x</mi></math><span class=katex-html><span class=katex-base>w</span></span></p>"
         "<img src='a.png' alt='../_images/a.png'><div style='width:900px'>wide</div>"
         "<figure><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' alt='A picture that is described well'>"
         "<label>dead<input type=range max=3 aria-label=h2 aria-valuetext=0><output>0</output></label></figure>"
@@ -225,7 +239,8 @@ def test_audit_finds_each_fault(chromium, tmp_path):
         "external request: https://example.org/x.js", "console error: oh", "script error: thrown",
         "console error: Failed to load resource: net::ERR_FAILED",
         "console error: Failed to load resource: the server responded with a status of 404",
-        "formula with an error: wrong", "formula not typeset: z", "formula left as text: \\(x\\)",
+        "formula not typeset: z", "formula that is not spoken: v", "formula spoken twice: xw",
+        "formula left as text: \\(x\\)",
         "formula left as text: $$ y $$", "picture without alt text", "picture that does not load",
         "slider h2 does not change the frame", "slider h2 does not say its value", "page of 9",
     ]  # fmt: skip
@@ -250,7 +265,7 @@ def test_built_page_has_no_fault(chromium, address):
         page.goto(address)
         assert page.locator("figure.lmm-explore").count() == 3
         assert page.locator(".lmm-explore input[type=range]").count() == 4
-        assert page.locator("mjx-container").count() >= 2
+        assert page.locator(".katex").count() >= 2
 
 
 def test_built_page_works_from_a_folder(chromium, sample):
@@ -367,6 +382,55 @@ def test_every_page_of_the_book(chromium):
         for where in pages_of_the_book():
             faults += [f"{where}: {fault}" for fault in audit(chromium, f"{address}/{where}")]
     assert not faults, "\n".join(faults)
+
+
+# How far the tables that book.css stacks on a narrow screen must be scrolled sideways.
+SCROLLED = """() => [...document.querySelectorAll("table:is(.equation-index, .autosummary)")].map(
+  table => table.closest(".pst-scrollable-table-container")).map(box => box.scrollWidth - box.clientWidth)"""
+
+
+@pytest.mark.parametrize("name", ["equations", "api"])
+def test_wide_tables_are_stacked_on_a_telephone(chromium, name):
+    path = HTML / "book" / f"{name}.html"
+    if not path.exists():
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built: make book")
+    with reader(chromium, viewport={"width": 375, "height": 800}) as page:
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        beyond = page.evaluate(SCROLLED)
+        assert beyond and max(beyond) <= 0
+        page.evaluate("() => document.querySelectorAll('link[href*=\"book.css\"]').forEach(link => link.remove())")
+        assert max(page.evaluate(SCROLLED)) > 0  # as they would be without the rules
+
+
+# What the search page of Sphinx lists for a query, as addresses, the first one first.
+FOUND = """query => {
+  history.replaceState(null, "", "?q=" + encodeURIComponent(query));
+  return Search._performSearch(...Search._parseQuery(query)).reverse().map(([page, , anchor]) => page + anchor); }"""
+WANTED = {  # among the first so many
+    "nLLeval": (2, "book/06_variance"), "logdelta": (1, "book/notation#variances-and-their-ratio"),
+    "h2": (1, "book/notation#variances-and-their-ratio"), "computeAKB": (1, "book/10_low_rank"),
+    "findH2": (1, "book/07_search"), "find_log_delta": (1, "book/07_search"), "setG": (3, "book/03_spectrum"),
+    "proximal contamination": (1, "book/glossary#term-proximal-contamination"), "REML": (3, "book/08_reml"),
+    "decompose_snps": (2, "book/api#lmm_teach.spectrum.decompose_snps"),
+}  # fmt: skip
+
+
+def test_the_search_finds_names_and_terms_where_they_are_explained(chromium):
+    if not (HTML / "searchindex.js").exists():
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built: make book")
+    with served(HTML) as address, reader(chromium) as page:
+        page.goto(f"{address}/search.html?q=findh2", wait_until="load")
+        first = page.locator("#search-results li").first
+        expect(first.locator("a").first).to_have_attribute("href", re.compile(r"book/07_search\.html"))
+        expect(first.locator("p.context")).to_contain_text("findH2")
+        for query, (places, wanted) in WANTED.items():
+            found = page.evaluate(FOUND, query)
+            assert wanted in found[:places], (query, found[:5])
+            assert page.evaluate(FOUND, query.lower()) == page.evaluate(FOUND, query.upper()) == found
+        assert "book/14_proximal" in page.evaluate(FOUND, "proximal contamination")[:2]
+        page.evaluate("() => { Search._index.most = {}; }")
+        assert page.evaluate(FOUND, "findH2")[0] != "book/07_search"  # so it is this extension's order
+        assert page.faults == []
 
 
 # ---- live, in JupyterLab ----

@@ -1,5 +1,5 @@
 // Before a page goes to paper: the light theme, what is collapsed opened, and for print.css the width of each
-// formula in letters' sizes. After it, everything as it was.
+// formula on a line of its own, in letters' sizes. After it, everything as it was.
 (() => {
   const page = document.documentElement;
   let theme, closed = [];
@@ -8,8 +8,11 @@
     page.dataset.theme = "light";
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const part of closed) part.open = true;
-    const widths = [...document.querySelectorAll("mjx-container > mjx-math")].map(formula =>
-      [formula, formula.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize)]);
+    const inside = document.createRange();
+    const widths = [...document.querySelectorAll(".katex-display > .katex")].map(formula => {
+      inside.selectNodeContents(formula.querySelector(".katex-html"));
+      return [formula, inside.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize)];
+    });
     for (const [formula, width] of widths) formula.style.setProperty("--w", width);
   });
   addEventListener("afterprint", () => {

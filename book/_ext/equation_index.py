@@ -144,6 +144,8 @@ class EquationIndex(SphinxDirective):
             self.env.note_dependency(str(path))
         box = nodes.container(classes=["equation-index"])
         self.state.nested_parse(StringList(list(lines()), self.get_source_info()[0]), self.content_offset, box)
+        for table in box.findall(nodes.table):
+            table["classes"].append("equation-index")  # book.css stacks its columns on a narrow screen
         return box.children
 
 

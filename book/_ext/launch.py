@@ -2,6 +2,7 @@
 
 JupyterLite is part of this site (make lite). Binder and Colab need the name of the repository on GitHub,
 `launch_repository`: GITHUB_REPOSITORY ("owner/name") where GitHub builds the book, else none, and they are not shown.
+Pages name the repository by the substitutions {{ repository }} and {{ issue }}, with addresses where it is known.
 """
 
 import os
@@ -31,6 +32,23 @@ def links(docname: str, repository: str) -> list[tuple[str, str, str]]:
     return places
 
 
+def substitutions(repository: str) -> dict[str, str]:
+    """What pages say of the repository, in Markdown."""
+    if not repository:
+        return {"repository": "the book's repository", "issue": "an issue in the book's repository"}
+    address = f"https://github.com/{repository}"
+    return {"repository": f"the repository (`git clone {address}`)",
+            "issue": f"an issue (by the lamp at the top of any page, or [here]({address}/issues/new))"}  # fmt: skip
+
+
+def name_repository(app, config):
+    """Set the substitutions, and where the repository is known, a button on every page that opens an issue on it."""
+    config.myst_substitutions = config.myst_substitutions | substitutions(config.launch_repository)
+    if config.launch_repository:
+        address = f"https://github.com/{config.launch_repository}"
+        config.html_theme_options |= {"repository_url": address, "use_issues_button": True}
+
+
 def add_row(app, doctree, docname):
     if app.builder.format == "html" and re.match(r"\d+_", PurePath(docname).name):
         title = next(iter(doctree.findall(nodes.title)))
@@ -45,5 +63,6 @@ def add_row(app, doctree, docname):
 def setup(app):
     app.add_config_value("launch_repository", os.environ.get("GITHUB_REPOSITORY", ""), "html", [str])
     app.add_css_file("launch.css")
+    app.connect("config-inited", name_repository)
     app.connect("doctree-resolved", add_row)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

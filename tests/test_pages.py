@@ -1,0 +1,81 @@
+"""What a page weighs and waits for, and how its formulas are written; the seconds are in benchmarks/pages.py."""
+
+import gzip
+import os
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import katex
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+IN_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The text of each page, without the pictures in it, and the size of all of it, compressed."""
+    found = sorted(HTML.glob("book/*.html"))
+    if not found:
+        (pytest.fail if IN_CI else pytest.skip)("the book is not built, so its pages are not weighed: make book")
+    texts = {path: path.read_text() for path in found}
+    return {path: (re.sub("[A-Za-z0-9+/=]{1000,}", "", text), compressed(path)) for path, text in texts.items()}
+
+
+def compressed(path: Path) -> int:
+    content = path.read_bytes()
+    return len(content) if path.suffix in (".png", ".woff2") else len(gzip.compress(content, 6))
+
+
+def asked(text: str) -> list[str]:
+    """The files that a page asks for."""
+    elements = re.findall(r"<(?:script|img|link)\b[^>]*>", text)
+    found = [re.search(r'\b(?:src|href)="([^"]*)"', e) for e in elements if "<link" not in e or "stylesheet" in e]
+    return [re.sub(r"\?.*", "", unquote(match[1])) for match in found if match and not match[1].startswith("data:")]
+
+
+def test_no_page_weighs_more_than_two_megabytes(pages):
+    """Compressed, with its style sheets, scripts and pictures, and all the fonts that these may ask for."""
+    weight = cache(compressed)
+    fonts = sum(weight(font) for font in HTML.glob("_static/**/*.woff2"))
+    for path, (text, size) in pages.items():
+        files = {(path.parent / url).resolve() for url in asked(text)}
+        assert len(files) > 20
+        assert size + fonts + sum(map(weight, files)) < 2e6, path.name
+
+
+def test_no_script_runs_before_the_text_is_there(pages):
+    for path, (text, _) in pages.items():
+        scripts = re.findall(r"<script\b[^>]*\bsrc=[^>]*>", text)
+        assert len(scripts) > 5
+        blocking = [script for script in scripts if " defer" not in script]
+        assert len(blocking) == 1 and "/documentation_options.js" in blocking[0], path.name
+
+
+def test_icons_are_in_the_style_sheet(pages):
+    """The macros that replace the theme's leave out its script for icons."""
+    icons = {icon for text, _ in pages.values() for icon in re.findall(r'class="fa-solid (fa-[a-z-]+)', text)}
+    style = next(HTML.glob("_static/vendor/fontawesome/*/css/all.min.css")).read_text()
+    assert len(icons) > 5
+    for icon in icons:
+        assert f".{icon}:before" in style, icon
+
+
+def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():
+    soup = BeautifulSoup(katex.formula(r"\hat\beta = \frac{x^\top y}{2}"), "html.parser")
+    assert [element.name for element in soup.math.select("mi, mo, mn, mfrac, mover, msup")] == [
+        "mover", "mi", "mo", "mo", "mfrac", "msup", "mi", "mi", "mi", "mn",
+    ]  # fmt: skip
+    seen = soup.select_one(".katex-html[aria-hidden=true]")
+    assert seen.get_text().replace("\u200b", "") == "β^=2x⊤y"
+    assert r"\hat" not in str(soup)
+
+
+@pytest.mark.parametrize(("tex", "says"), [(r"\frac{1}", "frac"), (r"\undefined", "Undefined"), ("é_2", "unicode")])
+def test_a_formula_that_latex_would_not_read_is_an_error(tex, says):
+    with pytest.raises(Exception, match=says):
+        katex.formula(tex)
