@@ -161,7 +161,7 @@ def chapter(chromium):  # noqa: F811
     """Open a chapter with a control of each kind."""
     pages_of_the_book()
     with served(HTML) as address, still(chromium) as page:
-        page.goto(f"{address}/book/11_two_kernels.html", wait_until="load")
+        page.goto(f"{address}/book/04_rotation.html", wait_until="load")
         yield page
         assert page.faults == []
 
@@ -182,7 +182,7 @@ def test_keys_open_and_close(chapter):
 
     solution = chapter.locator(CONTROLS["solution"]).first
     content = chapter.locator(".solution.dropdown > :not(.admonition-title)").first
-    expect(solution).to_have_accessible_name(re.compile("Solution to Exercise 11.1"))
+    expect(solution).to_have_accessible_name(re.compile("Solution to Exercise 4.1"))
     for key, expanded in (("Enter", "true"), ("Space", "false"), ("Space", "true"), ("Enter", "false")):
         press(key, CONTROLS["solution"])
         expect(solution).to_have_attribute("aria-expanded", expanded)
