@@ -34,8 +34,9 @@ _build/html/lite/pypi/all.json: $(wildcard lmm_teach/*.py book/*.ipynb reference
 
 $(LITE)/installed: requirements-lite.txt requirements.txt
 	$(PYTHON) -m venv $(LITE)
-	$(LITE)/bin/python -m pip install --quiet -r requirements-lite.txt
-	$(LITE)/bin/python -m pip download --quiet --no-deps -c requirements.txt -d $(LITE)/wheels comm ipywidgets jupyterlab_widgets
+	$(LITE)/bin/python -m pip install --quiet --require-hashes -r requirements-lite.txt
+	awk '/^[a-z]/ { chosen = /^(comm|ipywidgets|jupyterlab-widgets)==/ } chosen' requirements.txt > $(LITE)/wheels.txt
+	$(LITE)/bin/python -m pip download --quiet --no-deps --require-hashes -r $(LITE)/wheels.txt -d $(LITE)/wheels
 	@touch $@
 
 test: data
@@ -89,13 +90,13 @@ _build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	{ echo '$(PYTHON) is not Python 3.11 or newer with venv (on Debian: apt install python3-venv); choose another: make PYTHON=python3.12' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 lock:
-	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --upgrade pyproject.toml -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade --group lite -o requirements-lite.txt
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
 
 clean:
 	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache
