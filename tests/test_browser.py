@@ -132,7 +132,8 @@ def sample(tmp_path_factory):
     config["bibtex_bibfiles"] = ["references.bib"]
     config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_css")]
     extensions = config["sphinx"]["local_extensions"]
-    for name in [name for name in extensions if name not in ("katex", "quick")]:  # a single page is no chapter
+    kept = ("katex", "policy", "quick")  # a single page is no chapter
+    for name in [name for name in extensions if name not in kept]:
         config["sphinx"]["config"]["extensions"].remove(name)
         del extensions[name]
     for name in extensions:
@@ -277,6 +278,24 @@ def test_built_page_works_from_a_folder(chromium, sample):
         assert dead_sliders(page) == []
         # The theme's icon font is refused by Chromium's rules for files; nothing else may go wrong.
         assert [fault for fault in page.faults if "/fontawesome/" not in fault] == []
+
+
+# Four ways to run text as a script; the first three write into the page.
+INTRUDERS = """() => {
+  document.body.append(Object.assign(document.createElement("script"), {text: "window.ran = 'script'"}));
+  document.body.insertAdjacentHTML("beforeend", "<img src='data:,' onerror='window.ran = `handler`'>");
+  document.body.append(Object.assign(document.createElement("script"), {src: "data:text/javascript,ran = 'data'"}));
+  setTimeout("window.ran = 'evaluated'");
+  return new Promise(wait => setTimeout(() => wait(window.ran || null), 300)); }"""
+
+
+@pytest.mark.parametrize("where", ["served", "folder"])
+def test_a_script_that_was_not_in_the_page_when_it_was_built_is_refused(chromium, address, sample, where):
+    with reader(chromium) as page:
+        page.goto(address if where == "served" else (sample / "sliders.html").as_uri())
+        before = len(page.faults)  # from a folder, fonts are refused
+        assert page.evaluate(INTRUDERS) is None
+        assert sum("Content Security Policy" in fault for fault in page.faults[before:]) == 4
 
 
 def test_mouse_and_keyboard_move_a_slider_and_the_picture_on_the_screen(chromium, address):
