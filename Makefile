@@ -19,6 +19,7 @@ book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
+	$(BIN)/python book/sbom.py
 
 pages:
 	@test -e _build/succeeded || rm -rf _build/.doctrees  # else Sphinx forgets the warnings that failed the last build
