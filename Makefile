@@ -13,9 +13,9 @@ BENCHMARKS := null_model low_rank scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test notebooks reference: export OPENBLAS_NUM_THREADS = 1
+book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test pdf zip links lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -42,8 +42,12 @@ test: data
 	$(BIN)/ruff check .
 	$(BIN)/mypy lmm_teach
 	rm -rf _build
-	$(MAKE) book
-	$(BIN)/python -m pytest --nbval -n auto --dist loadfile
+	@$(MAKE) --no-print-directory -j2 book nbval
+	$(BIN)/python -m pytest -n auto --dist loadfile tests
+
+# Every notebook again, each printed number against the committed one; on one core while the book is built on the other.
+nbval: data
+	$(BIN)/python -m pytest --nbval book
 
 pdf: book
 	$(BIN)/python book/pdf.py

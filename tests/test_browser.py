@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import katex
 import nbformat
 import pytest
 import yaml
@@ -428,6 +429,8 @@ def test_the_search_finds_names_and_terms_where_they_are_explained(chromium):
             assert wanted in found[:places], (query, found[:5])
             assert page.evaluate(FOUND, query.lower()) == page.evaluate(FOUND, query.upper()) == found
         assert "book/14_proximal" in page.evaluate(FOUND, "proximal contamination")[:2]
+        around = page.evaluate("html => Search.htmlToText(html)", f"<p role=main>of {katex.formula('x^2')} is</p>")
+        assert around.replace("\u200b", "") == "of x2 is"  # not "x2x2", seen and spoken
         page.evaluate("() => { Search._index.most = {}; }")
         assert page.evaluate(FOUND, "findH2")[0] != "book/07_search"  # so it is this extension's order
         assert page.faults == []

@@ -1,5 +1,6 @@
-// Sphinx's scores; 15 more for a function, class or module of the name asked for; and for whole pages up to 20 more: by how far up a page is, on the mean over the words asked for,
-// among the five that use a word most. `most`, written by search_order.py, has them in that order.
+// Sphinx's scores; 15 more for a function, class or module of the name asked for; and for whole pages up to 20 more: by
+// how far up a page is, on the mean over the words asked for, among the five that use a word most. `most`, written by
+// search_order.py, has them in that order.
 var Scorer = {
   objNameMatch: 11, objPartialMatch: 6, objPrio: {0: 15, 1: 5, 2: -5}, objPrioDefault: 0,
   title: 15, partialTitle: 7, term: 5, partialTerm: 2,
@@ -12,3 +13,7 @@ var Scorer = {
     return score + places.reduce((sum, place) => sum + (place < 0 ? 0 : 20 - 4 * place), 0) / (words.length || 1);
   },
 };
+
+// The lines around a hit have a formula as it is seen, not once more as it is spoken.
+const asText = Search.htmlToText;
+Search.htmlToText = (html, anchor) => asText(html.replace(/<span class="katex-mathml">.*?<\/span>/gs, ""), anchor);
