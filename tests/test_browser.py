@@ -132,7 +132,8 @@ def sample(tmp_path_factory):
     config["bibtex_bibfiles"] = ["references.bib"]
     config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_css")]
     extensions = config["sphinx"]["local_extensions"]
-    for name in [name for name in extensions if name not in ("katex", "quick")]:  # a single page is no chapter
+    kept = ("katex", "quick", "streams")  # a single page is no chapter
+    for name in [name for name in extensions if name not in kept]:
         config["sphinx"]["config"]["extensions"].remove(name)
         del extensions[name]
     for name in extensions:
