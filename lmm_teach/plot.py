@@ -330,7 +330,7 @@ def manhattan(
         ax.axhline(-np.log10(threshold), color=BLACK, linestyle="--", linewidth=1)
     wide = {name: middle for name, (middle, length) in ticks.items() if length * 40 >= start}
     ax.set_xticks(list(wide.values()), list(wide))  # a shorter chromosome's name would run into the next
-    ax.tick_params(axis="x", length=0)
+    ax.tick_params(axis="x", length=0, labelsize=8)
     ax.grid(False, axis="x")
     ax.set_ylim(0, max(ax.get_ylim()[1], -1.05 * log10_p[tested].min()))  # not below a panel that shares it
     ax.set_xlabel("chromosome")

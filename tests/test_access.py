@@ -13,9 +13,10 @@ from test_browser import HTML, chromium, pages_of_the_book, reader, served  # no
 # everywhere, on later pages of the same tab too. "Alike" is: the same tags, classes, styles and computed colours from
 # the element up to the page, equally visible, and both of one letter or both of more, as axe-core passes over single
 # letters.
-PRUNE = r"""() => {
+PRUNE = r"""async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
   for (const button of document.querySelectorAll(".toggle-hidden button.toggle-button")) button.click();
+  await new Promise(then => requestAnimationFrame(() => setTimeout(then)));  // until what was opened has its width
   for (const seen of document.querySelectorAll(".math [aria-hidden=true]")) seen.replaceChildren();
   for (const read of document.querySelectorAll(".math math")) read.replaceWith("formula");
   const entry = document.querySelector("dt[id]");  // as if a link had led there: it lies on a ground of its own
@@ -201,6 +202,24 @@ def test_keys_open_and_close(chapter):
     press("Enter", CONTROLS["download"])
     chapter.keyboard.press("ArrowDown")
     expect(chapter.locator(".dropdown-download-buttons a").first).to_be_focused()
+
+
+WIDE = """async () => {
+  const found = new Set();
+  for (const button of document.querySelectorAll("button.toggle-button")) button.click();
+  for (const box of document.querySelectorAll("pre, .pst-scrollable-table-container, .katex-display")) {
+    box.scrollIntoView();
+    await new Promise(then => requestAnimationFrame(() => setTimeout(then)));
+    if (box.scrollWidth > box.clientWidth) found.add(box.className + box.localName + " " + box.tabIndex);
+  }
+  return [...found].sort(); }"""
+
+
+def test_tab_reaches_what_is_too_wide_for_a_telephone(chapter):
+    chapter.set_viewport_size({"width": 375, "height": 800})
+    assert chapter.evaluate(WIDE) == ["katex-displayspan 0", "pre 0"]
+    chapter.goto(chapter.url.replace("04_rotation", "notation"))
+    assert chapter.evaluate(WIDE) == ["pst-scrollable-table-containerdiv 0"]
 
 
 # ---- without motion ----

@@ -132,7 +132,7 @@ def sample(tmp_path_factory):
     config["bibtex_bibfiles"] = ["references.bib"]
     config["sphinx"]["config"]["html_static_path"] = [str(ROOT / "book" / "_css")]
     extensions = config["sphinx"]["local_extensions"]
-    kept = ("katex", "policy", "quick")  # a single page is no chapter
+    kept = ("katex", "policy", "quick", "streams")  # a single page is no chapter
     for name in [name for name in extensions if name not in kept]:
         config["sphinx"]["config"]["extensions"].remove(name)
         del extensions[name]
@@ -422,6 +422,19 @@ def test_wide_tables_are_stacked_on_a_telephone(chromium, name):
         assert max(page.evaluate(SCROLLED)) > 0  # as they would be without the rules
 
 
+@pytest.mark.parametrize("width", [1440, 375])
+def test_a_link_into_a_page_shows_its_target(chromium, width):
+    """Also far down a long page, whose parts have no height before they come near the screen."""
+    pages_of_the_book()
+    with served(HTML) as address, reader(chromium, viewport={"width": width, "height": 900}) as page:
+        for target in ("08_reml.html#equation-reml-density", "08_reml.html#erratum-8-bound", "08_reml.html#remedies"):
+            page.goto("about:blank")
+            page.goto(f"{address}/book/{target}", wait_until="load")
+            page.wait_for_timeout(300)
+            top = page.evaluate("document.querySelector(':target').getBoundingClientRect().top")
+            assert 0 <= top < 150, (target, top)
+
+
 # What the search page of Sphinx lists for a query, as addresses, the first one first.
 FOUND = """query => {
   history.replaceState(null, "", "?q=" + encodeURIComponent(query));
@@ -448,7 +461,8 @@ def test_the_search_finds_names_and_terms_where_they_are_explained(chromium):
             assert wanted in found[:places], (query, found[:5])
             assert page.evaluate(FOUND, query.lower()) == page.evaluate(FOUND, query.upper()) == found
         assert "book/14_proximal" in page.evaluate(FOUND, "proximal contamination")[:2]
-        around = page.evaluate("html => Search.htmlToText(html)", f"<p role=main>of {katex.formula('x^2')} is</p>")
+        text = f"<p>Contents</p><article>of {katex.formula('x^2')} is</article>"
+        around = page.evaluate("html => Search.htmlToText(html)", text)
         assert around.replace("\u200b", "") == "of x2 is"  # not "x2x2", seen and spoken
         page.evaluate("() => { Search._index.most = {}; }")
         assert page.evaluate(FOUND, "findH2")[0] != "book/07_search"  # so it is this extension's order

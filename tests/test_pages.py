@@ -1,15 +1,19 @@
 """What a page weighs and waits for, and how its formulas are written; the seconds are in benchmarks/pages.py."""
 
 import gzip
+import json
 import os
 import re
 from functools import cache
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
 import katex
 import pytest
+import streams
 from bs4 import BeautifulSoup
+from myst_nb.core.utils import coalesce_streams
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
@@ -63,6 +67,29 @@ def test_icons_are_in_the_style_sheet(pages):
     assert len(icons) > 5
     for icon in icons:
         assert f".{icon}:before" in style, icon
+
+
+def printed(text: str) -> list[str]:
+    """What the cells of a page print, from its HTML."""
+    found = re.findall(r'<div class="output stream [^>]*><div class="highlight"><pre>(.*?)</pre>', text, re.S)
+    return [unescape(re.sub("<[^>]*>", "", part)).strip() for part in found]
+
+
+def test_pages_show_what_the_notebooks_print(pages):
+    for path, (text, _) in pages.items():
+        notebook = ROOT / "book" / f"{path.stem}.ipynb"
+        if notebook.exists():
+            cells = json.loads(notebook.read_text())["cells"]
+            outputs = [output for cell in cells for output in cell.get("outputs", [])]
+            texts = ["".join(output["text"]).strip() for output in outputs if output["output_type"] == "stream"]
+            assert len(texts) > 5 and printed(text) == texts, path.name
+
+
+def test_a_line_printed_in_two_pieces_is_one_line():
+    pieces = [{"output_type": "stream", "name": "stdout", "text": text} for text in ("nLL", " 145.78\n\n", "h2\n")]
+    merged = streams.joined(coalesce_streams)([pieces[0], {"output_type": "display_data"}, *pieces[1:]])
+    assert [output.get("text") for output in merged] == ["nLL 145.78\n\nh2\n", None]
+    assert pieces[0]["text"] == "nLL"
 
 
 def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():

@@ -5,13 +5,17 @@ Each formula is written twice, as MathML, which a screen reader speaks, and as t
 
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
 from py_mini_racer import MiniRacer
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
+AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b)+"
+BEFORE = r"[(\[“‘'\"]+$"
 KATEX = Path(__file__).resolve().parents[1] / "_katex"
 
 
@@ -27,7 +31,8 @@ def engine():
 def formula(tex: str, display: bool = False) -> str:
     """Turn TeX into HTML, without the TeX that KaTeX writes into it; what LaTeX would not read is an error."""
     html = engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
-    return re.sub("<annotation.*?</annotation>", "", html)
+    html = re.sub("<annotation.*?</annotation>", "", html)
+    return html.replace('</span><span class="katex-base">', '</span><wbr><span class="katex-base">')
 
 
 def set_formula(translator, node, tex, display):
@@ -37,10 +42,31 @@ def set_formula(translator, node, tex, display):
         logging.getLogger(__name__).warning("KaTeX: %s", error, location=node)
 
 
+class Punctuation(SphinxPostTransform):
+    """A formula takes the brackets and the punctuation beside it along: browsers break lines at a formula's boxes."""
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self):
+        for math in list(self.document.findall(nodes.math)):
+            i = math.parent.index(math)
+            for side, step, pattern in (("after", 1, AFTER), ("before", -1, BEFORE)):
+                text = math.parent[i + step] if 0 <= i + step < len(math.parent) else None
+                if isinstance(text, nodes.Text) and (found := re.search(pattern, text)):
+                    math[side] = found[0]
+                    math.parent[i + step] = nodes.Text(text[: found.start()] + text[found.end() :])
+
+
 def inline(translator, node):
+    beside = node.get("before", ""), node.get("after", "")
+    if any(beside):
+        translator.body.append(f'<span class="together">{escape(beside[0])}')
     translator.body.append(translator.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
     set_formula(translator, node, node.astext(), display=False)
     translator.body.append("</span>")
+    if any(beside):
+        translator.body.append(f"{escape(beside[1])}</span>")
     raise nodes.SkipNode
 
 
@@ -59,6 +85,7 @@ def block(translator, node):
 
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
+    app.add_post_transform(Punctuation)
     app.connect("builder-inited", lambda app: app.config.html_static_path.append(str(KATEX / "static")))
     app.add_css_file("katex/katex.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,9 @@ var Scorer = {
   },
 };
 
-// The lines around a hit have a formula as it is seen, not once more as it is spoken.
+// The lines around a hit are of the text, without the page's furniture, and a formula is in them once, as it is seen.
 const asText = Search.htmlToText;
-Search.htmlToText = (html, anchor) => asText(html.replace(/<span class="katex-mathml">.*?<\/span>/gs, ""), anchor);
+Search.htmlToText = (html, anchor) => {
+  const page = new DOMParser().parseFromString(html, "text/html"), text = page.querySelector("article") ?? page.body;
+  for (const part of text.querySelectorAll(".katex-mathml, nav")) part.remove();
+  return asText(`<div role="main">${text.innerHTML}</div>`, anchor); };
