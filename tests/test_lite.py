@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -41,6 +42,26 @@ def wheel_faults(folder: Path) -> list[str]:
             faults.append(f"{path.name} is not what the index says")
     needed = {"lmm-teach", "ipywidgets", "jupyterlab-widgets", "comm"}  # Pyodide has the others
     return faults + [f"no wheel of {name}" for name in sorted(needed - {name.replace("_", "-") for name in index})]
+
+
+@BUILT
+def test_the_folder_holds_what_the_first_page_says_to_run(tmp_path):
+    """The wheel and the notebooks are where the commands look, and the package finds the data above a notebook."""
+    commands = re.search(r"```sh\n(python3 -m venv .*?)```", (ROOT / "book" / "index.md").read_text(), re.DOTALL)[1]
+    wheel, notebooks = re.findall(r"(lite/pypi/\S+|_sources/\S+) ?", commands)
+    folder = re.search(r"mkdir (\S+)", commands)[1]
+    assert (HTML / folder).parent.is_dir() and not (HTML / folder).exists()
+    assert {path.name for path in HTML.glob(notebooks)} == {path.name for path in CHAPTERS}
+    assert (HTML / "_sources" / "book" / "08_reml.ipynb").read_bytes() == (ROOT / "book" / "08_reml.ipynb").read_bytes()
+    with zipfile.ZipFile(HTML / wheel) as opened:
+        opened.extractall(tmp_path / "package")
+    shutil.copytree((HTML / folder).parent / "reference", tmp_path / "reference")
+    (tmp_path / "run").mkdir()
+    program = "from lmm_teach import data; print(data.__file__, len(data.synth()[1]), data.REPOSITORY)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "package")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path / "run", env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "package" / "lmm_teach" / "data.py"), "500", str(tmp_path)]
 
 
 @BUILT
