@@ -94,19 +94,23 @@ def every_figure_is_described(notebook):
 
 
 def exercises_are_solved(notebook):
-    labels, solved, solving = [], set(), None
+    labels, titles, solved, solving = [], [], set(), None
     for cell in notebook.cells:
         if cell.cell_type == "code":
             if solving and any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cell.source))):
                 solved.add(solving)
             continue
         labels += re.findall(r"\{exercise(?:-start)?\}[^\n]*\n:label: (\S+)", cell.source)
+        titles += re.findall(r"\{exercise(?:-start)?\} *([^\n]*)", cell.source)
         for start, label, options in re.findall(
             r"\{solution-(start|end)\} *(\S*)((?:\n:[\w-]+:[^\n]*)*)", cell.source
         ):
             solving = label if start == "start" and re.search(r":class:.*\bdropdown\b", options) else None
     if len(labels) < 3:
         yield f"{len(labels)} exercises; three are needed"
+    for title in titles:
+        if not re.search(r", level [123]$", title):
+            yield f"exercise {title!r} does not end in its level, 1 to 3"
     for label in set(labels) - solved:
         yield f"exercise {label} has no collapsed solution (:class: dropdown) with a cell that asserts something"
 
@@ -234,7 +238,7 @@ def good_notebook():
     ]  # fmt: skip
     for label in "abc":
         cells += [
-            new_markdown_cell(f"```{{exercise-start}}\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"),
+            new_markdown_cell(f"```{{exercise-start}} A, level 1\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"),
             new_markdown_cell(f"```{{solution-start}} {label}\n:class: dropdown\n```\nIt is so."),
             new_code_cell("assert 1 + 1 == 2"),
             new_markdown_cell("```{solution-end}\n```"),
@@ -262,6 +266,7 @@ FAULTS = {
     "short alt text": (every_figure_is_described, lambda cells: cells[3].update(source="lt.explore(f, alt='A line')")),
     "explore without alt text": (every_figure_is_described, lambda cells: cells[3].update(source="explore(f, a=b)")),
     "two exercises": (exercises_are_solved, lambda cells: cells.pop(5)),
+    "no level": (exercises_are_solved, lambda cells: cells[5].update(source=cells[5].source.replace(", level 1", ""))),
     "open solution": (exercises_are_solved, lambda cells: cells[6].update(source="```{solution-start} a\n```")),
     "nothing asserted": (exercises_are_solved, lambda cells: cells[7].update(source="1 + 1")),
     "asserted elsewhere": (exercises_are_solved, lambda cells: cells.insert(7, cells[8])),
