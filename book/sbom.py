@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
 LITE = ROOT / ".venv-lite"
-OWN = re.compile(r"(access|print)\.js|(book|print|launch)\.css|card\.png|icon\.svg")
+OWN = re.compile(r"(access|print)\.js|(book|print|launch|site)\.css|card\.png|icon\.svg")
 PACKAGES = {  # the distributions whose files lie in _static; the first match counts
     "sphinx": r"basic\.css|(doctools|documentation_options|language_data|searchtools|sphinx_highlight)\.js|"
               r"(file|plus|minus)\.png",

@@ -31,7 +31,7 @@ def engine():
 def formula(tex: str, display: bool = False) -> str:
     """Turn TeX into HTML, without the TeX that KaTeX writes into it; what LaTeX would not read is an error."""
     html = engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
-    html = re.sub("<annotation.*?</annotation>", "", html)
+    html = re.sub("<annotation.*?</annotation>|</?semantics>", "", html)
     return html.replace('</span><span class="katex-base">', '</span><wbr><span class="katex-base">')
 
 
