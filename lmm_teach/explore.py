@@ -43,13 +43,15 @@ _CSS = """\
 .text_html:has(>.lmm-explore){background:none!important;color:inherit!important;padding:0!important}
 .lmm-explore img{background:#fff!important;padding:0!important}"""
 
-# Frames are held as loaded images, so that changing the source paints at once; the last slider moves fastest.
+# Once the page is there, frames are held as images, so that changing the source paints at once; the last slider moves
+# fastest.
 _SCRIPT = """\
 ((texts, frames) => {
 const root = document.currentScript.closest("figure"), view = root.querySelector("img");
 const sliders = [...root.querySelectorAll("input")], outputs = root.querySelectorAll("output");
-const images = frames.map(data => {
-  const image = new Image(); image.src = "data:image/png;base64," + data; return image; });
+const images = [];
+const image = k => images[k] ??= Object.assign(new Image(), {src: "data:image/png;base64," + frames[k]});
+addEventListener("load", () => frames.forEach((_, k) => image(k)));
 const show = () => {
   let k = 0;
   sliders.forEach((slider, j) => {
@@ -57,7 +59,7 @@ const show = () => {
     k = k * texts[j].length + i;
     outputs[j].value = texts[j][i];
     slider.setAttribute("aria-valuetext", texts[j][i]); });
-  view.src = images[k].src; };
+  view.src = image(k).src; };
 sliders.forEach(slider => slider.addEventListener("input", show));
 root.querySelector("div").hidden = false;
 root.querySelector("p").hidden = true;

@@ -238,7 +238,9 @@ def good_notebook():
     ]  # fmt: skip
     for label in "abc":
         cells += [
-            new_markdown_cell(f"```{{exercise-start}} A, level 1\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"),
+            new_markdown_cell(
+                f"```{{exercise-start}} A, level 1\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"
+            ),
             new_markdown_cell(f"```{{solution-start}} {label}\n:class: dropdown\n```\nIt is so."),
             new_code_cell("assert 1 + 1 == 2"),
             new_markdown_cell("```{solution-end}\n```"),

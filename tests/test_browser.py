@@ -423,6 +423,41 @@ def test_wide_tables_are_stacked_on_a_telephone(chromium, name):
         assert max(page.evaluate(SCROLLED)) > 0  # as they would be without the rules
 
 
+# How each element of a page and what stands before and after it look.
+LOOK = """names => [...document.querySelectorAll("body *")].flatMap(e => ["", "::before", "::after"].map(part => {
+  const style = getComputedStyle(e, part);
+  return part && style.content === "none" ? "" : names.map(name => style.getPropertyValue(name)).join(";"); }))"""
+NAMES = """display position color background-color background-image font-size font-family font-weight line-height
+  margin-top margin-left margin-bottom padding-top padding-left border-top-width border-left-width border-top-color
+  max-width border-top-left-radius overflow-x flex-grow flex-wrap align-items justify-content opacity visibility transform content
+  z-index text-decoration-line list-style-type white-space text-align float box-shadow cursor""".split()
+# Put the style sheets that site.css was made from in its place.
+SOURCES = """async names => {
+  const one = document.querySelector("link[href*='site.css']"), folder = one.href.replace(/site[.]css.*/, "");
+  const links = names.map(name =>
+    Object.assign(document.createElement("link"), {rel: "stylesheet", href: folder + name}));
+  const ready = links.map(link => new Promise((done, failed) => { link.onload = done; link.onerror = failed; }));
+  one.replaceWith(...links);
+  await Promise.all(ready); }"""
+
+
+@pytest.mark.parametrize("name", ["search", "book/index", "book/04_rotation"])
+@pytest.mark.parametrize("width", [1440, 375])
+def test_pages_look_as_with_the_style_sheets_that_site_css_was_made_from(chromium, name, width):
+    pages_of_the_book()
+    css = (HTML / "_static" / "site.css").read_text()
+    sheets = re.match(r"/\* From (.*) \*/", css)[1].split()
+    assert len(sheets) > 10
+    with reader(chromium, viewport={"width": width, "height": 900}, reduced_motion="reduce") as page:
+        page.goto((HTML / f"{name}.html").as_uri(), wait_until="load")
+        page.wait_for_timeout(300)
+        pruned = page.evaluate(LOOK, NAMES)
+        page.evaluate(SOURCES, sheets)
+        assert len(pruned) > 300 and page.evaluate(LOOK, NAMES) == pruned
+        page.evaluate("document.querySelectorAll('link[href*=\"styles/\"]').forEach(link => link.remove())")
+        assert page.evaluate(LOOK, NAMES) != pruned  # as it would be without the theme's rules
+
+
 @pytest.mark.parametrize("width", [1440, 375])
 def test_a_link_into_a_page_shows_its_target(chromium, width):
     """Also far down a long page, whose parts have no height before they come near the screen."""

@@ -11,8 +11,10 @@ from urllib.parse import unquote
 
 import katex
 import pytest
+import quick
 import streams
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 from myst_nb.core.utils import coalesce_streams
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +34,7 @@ def pages():
 
 def compressed(path: Path) -> int:
     content = path.read_bytes()
-    return len(content) if path.suffix in (".png", ".woff2") else len(gzip.compress(content, 6))
+    return len(content) if path.suffix in (".png", ".woff", ".woff2") else len(gzip.compress(content, 6))
 
 
 def asked(text: str) -> list[str]:
@@ -45,10 +47,10 @@ def asked(text: str) -> list[str]:
 def test_no_page_weighs_more_than_two_megabytes(pages):
     """Compressed, with its style sheets, scripts and pictures, and all the fonts that these may ask for."""
     weight = cache(compressed)
-    fonts = sum(weight(font) for font in HTML.glob("_static/**/*.woff2"))
+    fonts = sum(weight(font) for font in HTML.glob("_static/**/*.woff*"))
     for path, (text, size) in pages.items():
         files = {(path.parent / url).resolve() for url in asked(text)}
-        assert len(files) > 20
+        assert len(files) > 12
         assert size + fonts + sum(map(weight, files)) < 2e6, path.name
 
 
@@ -60,13 +62,38 @@ def test_no_script_runs_before_the_text_is_there(pages):
         assert len(blocking) == 1 and "/documentation_options.js" in blocking[0], path.name
 
 
-def test_icons_are_in_the_style_sheet(pages):
-    """The macros that replace the theme's leave out its script for icons."""
-    icons = {icon for text, _ in pages.values() for icon in re.findall(r'class="fa-solid (fa-[a-z-]+)', text)}
-    style = next(HTML.glob("_static/vendor/fontawesome/*/css/all.min.css")).read_text()
-    assert len(icons) > 5
+def test_pages_wait_for_two_style_sheets(pages):
+    for path, (text, _) in pages.items():
+        sheets = re.findall(r'<link\b[^>]*rel="stylesheet"[^>]*>', text)
+        awaited = [re.search(r"_static/([^?\"]*)", sheet)[1] for sheet in sheets if 'media="print"' not in sheet]
+        assert awaited == ["site.css", "book.css"], path.name
+
+
+def test_icons_are_in_the_style_sheet_and_in_its_font(pages):
+    """The macros that replace the theme's leave out its script for icons, and the font holds what pages show."""
+    icons = {icon for text, _ in pages.values() for icon in re.findall(r'class="fa(?:s|-solid) (fa-[a-z-]+)', text)}
+    style = (HTML / "_static" / "site.css").read_text()
+    font = TTFont(next(HTML.glob("_static/vendor/fontawesome/*/webfonts/fa-solid-900.woff")))
+    assert len(icons) > 5 and font.reader.file.seek(0, 2) < 10_000
     for icon in icons:
-        assert f".{icon}:before" in style, icon
+        rule = re.search(rf"\.{icon}:before[^{{]*{{content:\"(\\\\(\w+)|.)\"", style)
+        assert rule, icon
+        assert (int(rule[2], 16) if rule[2] else ord(rule[1])) in font.getBestCmap(), icon
+    assert "fa-ghost" not in style  # an icon that no page shows
+
+
+def test_a_style_sheet_loses_the_rules_that_no_page_can_use(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.css").write_text(
+        "@charset 'utf-8'; @import '../b.css'; /*! MIT */ /* a remark */ .in, .out > p, #in:not(.out) { top: 0 }"
+        ".out { top: 1px } @media print { .out { top: 2px } .in a[href] { src: url(../x.png) url('data:y') } }"
+        "@media screen { .out { top: 3px } } @font-face { src: url('f.woff') }"
+    )
+    (tmp_path / "b.css").write_text("p.in { background: url(y.png) }")
+    assert quick.pruned(tmp_path, "sub/a.css", {"in"}).split("\n") == [
+        "p.in{background: url(y.png)}", "/*! MIT */", ".in,#in:not(.out){top: 0}",
+        '@media print {.in a[href]{src: url(sub/../x.png) url("data:y")}}', '@font-face { src: url("sub/f.woff") }',
+    ]  # fmt: skip
 
 
 def printed(text: str) -> list[str]:
