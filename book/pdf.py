@@ -38,6 +38,9 @@ STYLE = """\
 #contents a::after { content: attr(data-page) }
 #contents ul ul a { color: #000 !important }
 """
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 PAPER = {"width": round((210 - 2 * 18) / 25.4 * 96), "height": 1000}  # CSS pixels between print.css's margins on A4
 
 # What would be missing or cut on paper.
@@ -191,11 +194,8 @@ def make(html: Path, out: Path, book: list[str] | None = None) -> list[str]:
     book = book or pages(html)
     source = html.parent / f"{out.stem}.html"
     source.write_text(joined(html, book))
-    chromium = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport=PAPER)
         page.set_default_timeout(300_000)
         page.emulate_media(media="print")

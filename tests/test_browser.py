@@ -6,7 +6,6 @@ import http.server
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,14 +18,12 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pdf import CHROMIUM
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
 IN_CI = os.environ.get("CI") == "true"
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 if not CHROMIUM and not IN_CI:
     pytest.skip(
         "no Chromium: install it (Debian: apt install chromium) or set CHROMIUM to the path of a Chrome",
@@ -429,8 +426,8 @@ LOOK = """names => [...document.querySelectorAll("body *")].flatMap(e => ["", ":
   return part && style.content === "none" ? "" : names.map(name => style.getPropertyValue(name)).join(";"); }))"""
 NAMES = """display position color background-color background-image font-size font-family font-weight line-height
   margin-top margin-left margin-bottom padding-top padding-left border-top-width border-left-width border-top-color
-  max-width border-top-left-radius overflow-x flex-grow flex-wrap align-items justify-content opacity visibility transform content
-  z-index text-decoration-line list-style-type white-space text-align float box-shadow cursor""".split()
+  max-width border-top-left-radius overflow-x flex-grow flex-wrap align-items justify-content opacity visibility
+  transform content z-index text-decoration-line list-style-type white-space text-align float box-shadow""".split()
 # Put the style sheets that site.css was made from in its place.
 SOURCES = """async names => {
   const one = document.querySelector("link[href*='site.css']"), folder = one.href.replace(/site[.]css.*/, "");
