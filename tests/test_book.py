@@ -195,7 +195,7 @@ def test_every_page_is_in_the_table_of_contents_and_every_chapter_in_both_maps()
 
 def test_the_cells_of_the_page_on_linear_algebra_hold():
     page = (ROOT / "book" / "linear_algebra.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^```\{code-cell\}.*\n((?:.*\n)*?)```", page, re.MULTILINE)
+    cells = re.findall(r"^```\{code-cell\}.*\n(?::.*\n)*((?:.*\n)*?)```", page, re.MULTILINE)
     assert len(cells) == page.count("{code-cell}") and all("assert " in cell for cell in cells[1:])
     exec("".join(cells), {})
 
