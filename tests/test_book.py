@@ -193,6 +193,13 @@ def test_every_page_is_in_the_table_of_contents_and_every_chapter_in_both_maps()
     assert list(contents_faults(ROOT)) == []
 
 
+def test_the_cells_of_the_page_on_linear_algebra_hold():
+    page = (ROOT / "book" / "linear_algebra.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```\{code-cell\}.*\n(?::.*\n)*((?:.*\n)*?)```", page, re.MULTILINE)
+    assert len(cells) == page.count("{code-cell}") and all("assert " in cell for cell in cells[1:])
+    exec("".join(cells), {})
+
+
 def table_of_names(page):
     """What the reference's table lists, by the last part of each name."""
     table = re.search(r"autosummary::\n(?: +:.*\n)*\n((?: +~\S+\n)+)", page)[1]
