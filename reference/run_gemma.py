@@ -31,8 +31,9 @@ LOGGED = {
     "vg": "vg estimate in the null model",
     "ve": "ve estimate in the null model",
 }
-# scans with the centred kinship: name, PLINK prefix, whether with the covariate of cov.txt, one SNP of how many is kept
-SCANS = (("hs_n1", "mouse_hs1940", False, 40), ("synth", "all", False, 25), ("synth_cov", "all", True, 25))
+# scans: name, PLINK prefix, -gk, whether with the covariate of cov.txt, one SNP of how many is kept
+SCANS = (("hs_n1", "mouse_hs1940", 1, False, 40), ("synth", "all", 1, False, 25), ("synth_cov", "all", 1, True, 25),
+         ("synth_ks", "all", 2, False, 25))  # fmt: skip
 KEPT = ("rs", "af", "beta", "se", "l_remle", "l_mle", "p_wald", "p_lrt", "p_score")
 
 STOP = "λ stops at a relative step of 1e-5"
@@ -99,22 +100,36 @@ def null_model(folder: Path, prefix: str, column: int, gk: int, names: list[str]
     if int(snps) != len(names):
         raise SystemExit(f"GEMMA analyses {snps} SNPs of {name}, lmm_teach {len(names)}")
     (folder / "one.txt").write_text(f"{names[0]}\n")
-    kinship = f"{name}.{'cXX' if gk == 1 else 'sXX'}.txt"
-    log = gemma(folder, f"{name}_lmm4", *common, "-k", kinship, "-lmm", "4", "-snps", "one.txt")
+    log = gemma(folder, f"{name}_lmm4", *common, "-k", kinship(name, gk), "-lmm", "4", "-snps", "one.txt")
     row = {ours: logged(log, theirs) for ours, theirs in LOGGED.items()}
     return {"n": row.pop("n"), "snps": snps, **row, "gemma": logged(log, "GEMMA Version")}
 
 
-def scan(folder: Path, prefix: str, covariate: bool, step: int, names: list[str]) -> list[dict[str, str]]:
-    """Test every `step`-th SNP, with the centred kinship that `null_model` left."""
+def kinship(name: str, gk: int) -> str:
+    """The file that -gk wrote."""
+    return f"{name}.{'cXX' if gk == 1 else 'sXX'}.txt"
+
+
+def scan(folder: Path, prefix: str, gk: int, covariate: bool, step: int, names: list[str]) -> list[dict[str, str]]:
+    """Test every `step`-th SNP, with the kinship that `null_model` left."""
     (folder / "kept.txt").write_text("\n".join(names[::step]) + "\n")
-    options = ("-bfile", prefix, "-n", "1", "-k", f"{prefix}_n1_gk1.cXX.txt", "-lmm", "4", "-snps", "kept.txt")
+    K = kinship(f"{prefix}_n1_gk{gk}", gk)
+    options = ("-bfile", prefix, "-n", "1", "-k", K, "-lmm", "4", "-snps", "kept.txt")
     gemma(folder, "scan", *options, *(("-c", f"{prefix}.cov") if covariate else ()))
     with (folder / "scan.assoc.txt").open(newline="\n") as file:
         found = list(csv.DictReader(file, delimiter="\t"))
     if [row["rs"].strip() for row in found] != names[::step]:
         raise SystemExit(f"GEMMA tested other SNPs of {prefix} than it was told to")
     return [{"row": str(i * step)} | {key: row[key].strip() for key in KEPT} for i, row in enumerate(found)]
+
+
+def check_loco(folder: Path, prefix: str) -> None:
+    """Chapter 14 says that -loco changes nothing in the kinship of PLINK files."""
+    chromosomes = [line.split() for line in (folder / f"{prefix}.bim").read_text().splitlines()]
+    (folder / "anno.txt").write_text("".join(f"{rs}, {bp}, {c}\n" for c, rs, _, bp, *_ in chromosomes))
+    gemma(folder, "loco", "-bfile", prefix, "-n", "1", "-gk", "2", "-loco", chromosomes[0][0], "-a", "anno.txt")
+    if (folder / kinship("loco", 2)).read_bytes() != (folder / kinship(f"{prefix}_n1_gk2", 2)).read_bytes():
+        raise SystemExit("GEMMA's -loco changes the kinship of PLINK files, against what chapter 14 says")
 
 
 def main() -> None:
@@ -131,10 +146,11 @@ def main() -> None:
             for run, prefix, column in RUNS
             for K, gk in (("Kc", 1), ("Ks", 2))
         ]
+        check_loco(folder, "all")
         scans = [
             {"data": run} | row
-            for run, prefix, covariate, step in SCANS
-            for row in scan(folder, prefix, covariate, step, names[run])
+            for run, prefix, gk, covariate, step in SCANS
+            for row in scan(folder, prefix, gk, covariate, step, names[run])
         ]
     save_or_check_all(("gemma_null", nulls, NULL), ("gemma_scan", scans, SCAN))
 
