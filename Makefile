@@ -9,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
-BENCHMARKS := null_model low_rank scan refit approximate blocks pages
+BENCHMARKS := null_model low_rank levels set_levels scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
