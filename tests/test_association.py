@@ -168,6 +168,19 @@ def test_scan_agrees_with_gemma(name):
     assert bounded.all() if name == "hs_n1" else bounded.mean() > 0.5
 
 
+def test_gemma_tests_at_its_largest_lambda_where_ml_has_no_bound():
+    """With the standardised kinship of synth `l_mle` is 1e5 throughout: p_lrt and p_score are ours at δ = 1e-5."""
+    rows, p = [r for r in table("gemma_scan") if r["data"] == "synth_ks"], problem("synth", "Ks")
+    assert len(rows) == 200 and {float(r["l_mle"]) for r in rows} == {1e5}
+    picked, spec = analysed_snps("synth")[:, [int(r["row"]) for r in rows]], lt.decompose_kinship(p.K)
+    lrt, score = (scan(picked, p.X, p.y, spec, test=test, refit=False, delta=1e-5) for test in ("lrt", "score"))
+    by_f = stats.f.sf(score.statistic * null_size(p, p.X), 1, score.dof)
+    for ours, column in ((lrt.p, "p_lrt"), (by_f, "p_score")):
+        np.testing.assert_allclose(ours, [float(r[column]) for r in rows], rtol=1e-6)
+    np.testing.assert_allclose(scan(picked, p.X, p.y, spec).log10_p, np.log10([float(r["p_wald"]) for r in rows]),
+                               atol=5e-5)  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", ["REML", "ML"])
 def test_scan_agrees_with_40_digit_arithmetic(mode):
     rows = [r for r in table("referee_scan") if r["mode"] == mode]
