@@ -59,19 +59,6 @@ def test_dependent_columns_of_x_change_nothing():
     assert kept == [0, 1] and Q.shape == (15, 2)
 
 
-@pytest.mark.parametrize(("distance", "kept"), [(1e-3, [0, 1]), (3e-10, [0, 1]), (3e-11, [0]), (0.0, [0])])
-def test_nearly_dependent_columns(distance, kept):
-    """Q is orthonormal however little is left of a column; below 1e-10 of its length the column is left out."""
-    rng = np.random.default_rng(11)
-    one, other = np.linalg.qr(rng.normal(size=(50, 2)))[0].T
-    y = rng.normal(size=50)
-    X = np.column_stack([one, one + distance * other])
-    Q, found = independent(X)
-    assert found == kept
-    np.testing.assert_allclose(Q.T @ Q, np.eye(len(kept)), rtol=0, atol=1e-14)
-    assert np.abs(X.T @ residual(Q, y)).max() < (1e-14 if len(kept) == 2 else 1e-9)
-
-
 def test_scale_of_the_kernel_and_of_y():
     G, X, y = cohort(15, 40, 2, 7)
     for scale in (1e-8, 1e8):
@@ -125,8 +112,6 @@ def test_a_kernel_that_is_mostly_in_the_direction_of_x():
         (lambda: lt.project_kinship(np.diag([1.0, 1.0, -1.0]), np.ones((3, 1)), np.ones(3)), "positive semi-definite"),
         (lambda: lt.project_kinship(np.eye(3) + np.eye(3, k=1), np.ones((3, 1)), np.ones(3)), "not symmetric"),
         (lambda: lt.project_kinship(np.eye(3), np.eye(3)[:, :2], np.arange(3.0)), "fewer than 2 degrees"),
-        (lambda: lt.project_snps(np.eye(3), np.eye(3), np.arange(3.0)), "fewer than 2 degrees"),
-        (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.full(5, 7.0)), "explains y exactly"),
         (lambda: lt.project_snps(np.eye(5)[:, :1], np.ones((5, 1)), np.arange(5.0)).nll(h2=1.0), "leaves 3 of 4"),
         (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.arange(5.0)).nll(), "exactly one"),
     ],

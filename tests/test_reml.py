@@ -85,21 +85,6 @@ def test_ml_falls_by_half_for_each_direction_that_X_absorbs(d):
     assert (m.fit(reml=False).unbounded, m.fit(reml=True).unbounded) == (True, False)
 
 
-@pytest.mark.parametrize("d", [1, 3])
-def test_both_rise_where_something_outside_is_left(d):
-    """n - k = 40 directions outside; ML grows by ½k per unit of -log δ, REML by half the rank of AᵀKA."""
-    n, rng = 100, np.random.default_rng(d)
-    X = np.column_stack([np.ones(n), rng.normal(size=(n, d - 1))])
-    K = kernel(n, 60, 9)
-    spec = lt.decompose_kinship(K)
-    m = lt.LMM(spec, X, phenotype(K, 10))
-    absorbed = np.linalg.matrix_rank(X - spec.U @ (spec.U.T @ X))
-    assert (m.k, absorbed) == (60, d)
-    assert slope(m, False) == pytest.approx(m.k / 2, abs=1e-5)
-    assert slope(m, True) == pytest.approx((m.k + absorbed - d) / 2, abs=1e-5)
-    assert not m.fit(reml=False).unbounded
-
-
 def test_a_phenotype_without_noise_has_no_bound_even_in_reml():
     """y in col(K) + col(X), such as a prediction from K: REML falls by ½ for each direction outside K and X."""
     n = 100

@@ -31,22 +31,9 @@ def test_snps_and_kinship_give_the_same_matrix(n, s, seed, scale):
     assert_decomposes(lt.decompose_kinship(G @ G.T), G @ G.T, rank)
 
 
-@pytest.mark.parametrize("s", [3, 19, 20, 21, 60])
-def test_rank_at_the_seams(s):
-    """k < n, k = n - 1 after centring by either route."""
-    G = snps(20, s)
-    assert_decomposes(lt.decompose_snps(G), G @ G.T, min(19, s))
-
-
 def test_full_rank_without_centring():
     G = np.random.default_rng(2).normal(size=(12, 30))
     assert_decomposes(lt.decompose_snps(G), G @ G.T, 12)
-
-
-@pytest.mark.parametrize("copies", [2, 5])
-def test_duplicate_snps_add_no_rank(copies):
-    G = snps(20, 6)
-    assert_decomposes(lt.decompose_snps(np.hstack([G] * copies)), copies * G @ G.T, 6)
 
 
 def test_zero_columns_and_a_zero_matrix():
@@ -66,23 +53,6 @@ def test_mixing(a2, s0, s1):
     by_kinship = lt.decompose_kinship(G0 @ G0.T, G1 @ G1.T, a2)
     assert_decomposes(by_snps, K, np.linalg.matrix_rank(K))
     assert_decomposes(by_kinship, K, by_snps.k)
-
-
-def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
-    G = snps(15, 40)
-    K = G @ G.T
-    u = np.ones(15) / np.sqrt(15)
-    spec = lt.decompose_kinship(K - 1e-9 * np.outer(u, u))  # the null direction of K pushed below zero
-    assert spec.clipped == pytest.approx(-1e-9, rel=1e-3)
-    assert spec.k == 14
-    assert "clipped -1.0e-09" in repr(spec)
-    with pytest.raises(ValueError, match=r"1 of 15 eigenvalues are negative, the smallest -0\.1 "):
-        lt.decompose_kinship(K - 0.1 * np.outer(u, u))
-    for scale in (1e-12, 1e12):  # the limit is relative
-        with pytest.raises(ValueError, match="not positive semi-definite"):
-            lt.decompose_kinship(scale * (K - 0.1 * np.outer(u, u)))
-    with pytest.raises(ValueError, match="not positive semi-definite: 15 of 15"):
-        lt.decompose_kinship(-np.eye(15))
 
 
 @pytest.mark.parametrize("digits", [8, 9, 12])
