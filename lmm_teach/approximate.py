@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from ._arrays import Floats, genotypes, matrix, vector
+from ._arrays import LARGEST, UNFIT, Floats, extent, genotypes, in_range, matrix, vector
 from ._progress import Bar
 from .association import log10_sf_chi2
 from .kinship import summarize_snps
@@ -181,7 +181,7 @@ def grammar_gamma(
     -----
     Derived in :eq:`gamma-kinship` and, for independent SNPs, :eq:`gamma-independent`.
     """
-    X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n)
+    X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n, largest=LARGEST)
     G = genotypes(snps, spec.n)
     n, s = G.shape
     null = LMM(spec, X, y).fit(reml=True)
@@ -208,9 +208,11 @@ def grammar_gamma(
     missing, reason, report = np.zeros(s, dtype=np.int64), np.full(s, "", dtype="U40"), progress or Bar("SNPs")
     for part in _blocks(s, n):
         x, missing[part] = _impute(G[:, part])
+        fits = in_range(extent(x))
+        x = x if fits.all() else np.where(fits, x, 0.0)
         whole, products = np.einsum("ij,ij->j", x, x), vectors @ x
         product[part], inside[part] = products[0], whole - (products[1:] ** 2).sum(axis=0)
-        reason[part] = _untestable(x, missing[part], inside[part], whole)
+        reason[part] = np.where(fits, _untestable(x, missing[part], inside[part], whole), UNFIT)
         report(part.stop, s)
     inside[reason != ""] = np.nan
     beta, se = product / (gamma * inside), 1 / np.sqrt(gamma * inside)
@@ -322,7 +324,7 @@ def bolt_inf(
     Derived in :eq:`bolt-statistic`, the calibration in :eq:`bolt-calibration`, δ in :eq:`reml-trace`.
     """
     X = matrix("X", X)
-    y = vector("y", y, rows=len(X))
+    y = vector("y", y, rows=len(X), largest=LARGEST)
     G, where = genotypes(snps, len(X)), np.asarray(chrom)
     n, s = G.shape
     if where.shape != (s,):
@@ -374,7 +376,7 @@ def bolt_inf(
         inside = (residual(Q, x) ** 2).sum(axis=0)
         product = (x.T @ U[:, : codes.size])[np.arange(x.shape[1]), code]  # U = ΠU, so x need not be projected
         reason[part] = _untestable(x, Z.missing[part], inside, whole)
-        chi2[part] = calibration * freedom * product**2 / (np.maximum(inside, 1e-300) * size[code])
+        chi2[part] = calibration * freedom * product**2 / (np.where(reason[part] == "", inside, np.inf) * size[code])
     chi2[reason != ""] = np.nan
     log10_p = log10_sf_chi2(chi2)
     return BoltInf(chi2, 10.0**log10_p, log10_p, calibration, error, sigma2_g, delta, 1 / (1 + delta), iterations,

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr, solve_triangular
 from scipy.special import betainc, betaln, log_ndtr, ndtri
 
-from ._arrays import Floats, genotypes
+from ._arrays import LARGEST, UNFIT, Floats, extent, genotypes, in_range, vector
 from ._progress import Bar
-from .likelihood import GRID, LMM
+from .likelihood import GRID, LMM, LOST, SPAN
 from .projection import independent, residual
 from .search import newton
 from .spectrum import Spectrum
@@ -24,6 +24,7 @@ from .variance import Fit
 
 NODES = 16  # Chebyshev nodes in a bracket
 RANK = 1e-13  # of the largest weight: what the skeleton of the weights may leave out
+LARGEST_SINGLE = 1e35  # of data in single precision, and its inverse the smallest
 TESTS = ("wald", "lrt", "score")
 
 
@@ -142,6 +143,8 @@ class Scanner:
         if delta is not None and (self.refit or not delta >= 0):
             raise ValueError(f"delta = {delta} must be 0 or more, and needs refit=False or test='score'")
         self.m = m = LMM(spec, X, y)
+        self.largest = LARGEST_SINGLE if single else LARGEST
+        vector("y", y, largest=self.largest)
         self.dof = m.n - m.d - 1
         if self.dof < 2:
             raise ValueError(f"{m.n} individuals, {m.d} independent covariates and a SNP leave {self.dof} degrees of "
@@ -161,7 +164,8 @@ class Scanner:
         self.size = max(32, min(512, 2**20 // m.n))  # SNPs in a block: it should fit into the cache
         if self.refit:
             grid = GRID[::5] + math.log(spec.S.sum() / m.n)
-            self.t = np.array([*([-np.inf] if m.k == m.n else []), *grid, np.inf])
+            whole = m.k == m.n and spec.S[-1] > math.exp(-SPAN) * spec.S[0]
+            self.t = np.array([*([-np.inf] if whole else []), *grid, np.inf])
             fine = np.array([self.t[0], *np.linspace(grid[0], grid[-1], 61), np.inf])
             _, R, order = qr(self.weights(fine).T, mode="economic", pivoting=True)
             kept = np.abs(R.diagonal()) > RANK * abs(R[0, 0])
@@ -187,13 +191,20 @@ class Scanner:
         m, W = self.m, self.weights(t)
         mix = solve_triangular(self.R, self.Q.T @ W.T).T if self.refit else np.eye(1)
         T = (W[:, :-1] @ m._products + (m._outside if m.k < m.n else 0.0))[:, m._pair]
-        L = np.linalg.inv(np.linalg.cholesky(T[:, :-1, :-1]))
+        try:
+            L = np.linalg.inv(np.linalg.cholesky(T[:, :-1, :-1]))
+        except np.linalg.LinAlgError:
+            L = np.zeros_like(T[:, :-1, :-1])
         c = (L @ T[:, :-1, -1:])[:, :, 0]
+        q = T[:, -1, -1] - (c**2).sum(axis=1)
+        if not (L.any() and (q > LOST * T[:, -1, -1]).all()):
+            raise ValueError(f"at delta = {np.exp(t).min():.1e} rounding leaves no digit of what X does not explain, "
+                             "since eigenvalues of the covariance differ by too much; use a larger delta")  # fmt: skip
         N = self.dof if self.reml else m.n
         constant = N * (math.log(2 * math.pi / N) + 1) - np.log(W[:, :-1]).sum(axis=1)
         if self.reml:
             constant = constant - 2 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
-        return mix, L[:, :, self.columns], c, T[:, -1, -1] - (c**2).sum(axis=1), constant
+        return mix, L[:, :, self.columns], c, q, constant
 
     def profile(self, nodes: tuple[Floats, ...], moments: Floats) -> Floats:
         """nLL, A = xᵀPx, B = xᵀPy and q at each t, (4, t, b), from the moments (2 + columns, rank, b)."""
@@ -216,12 +227,17 @@ class Scanner:
         m, b = self.m, snps.shape[1]
         moments = np.empty((2 + self.columns.size, len(self.skeleton), b))
         missing, reason, out = np.zeros(b, dtype=np.int64), np.full(b, "", dtype="U40"), np.zeros(b)
+        size = extent(snps) if snps.dtype.kind == "f" else np.ones(b)
+        fits = in_range(size, self.largest) | np.isinf(size)
+        snps = snps if fits.all() else np.where(fits, snps, 0)
         for j in range(0, b, self.size):
             part = slice(j, j + self.size)
             self.moments(snps[:, part], moments[:, :, part], missing[part], reason[part], out[part])
+        reason[~fits] = UNFIT
         lost = reason != ""
         moments[0][:, lost], moments[1:, :, lost] = 1.0, 0.0
-        found = self.profile(self.grid, moments)
+        with np.errstate(invalid="ignore", divide="ignore"):  # of an A that is rounding
+            found = self.profile(self.grid, moments)
         if self.refit:
             unbounded = np.full(b, not self.reml and m.k < m.n) & (self.free - (out > 0) < 0.5)
             t, (nll, A, B, q) = self.optimum(found, moments, unbounded)
@@ -229,9 +245,13 @@ class Scanner:
             reason[(unbounded & (t == self.t[0]) | lost_null) & (reason == "")] = "ML has no bound as h2 -> 1"
         else:
             t, (nll, A, B, q) = np.full(b, self.t[0]), found[:, 0]
+        gone = ~(A > (0.0 if self.refit else LOST * moments[0][0]))
+        reason[gone & (reason == "")] = "rounding leaves nothing of it"
+        A, B = np.where(gone, 1.0, A), np.where(gone, 0.0, B)
         rest = q - B * B / A
         reason[(rest <= 1e-12 * q) & (reason == "")] = "explains y exactly"
-        beta, se, delta = B / A, np.sqrt(np.maximum(rest, 1e-300) / self.dof / A), np.exp(t)
+        rest = np.maximum(rest, 1e-12 * q)
+        beta, se, delta = B / A, np.sqrt(rest / self.dof / A), np.exp(t)
         if self.name == "wald":
             statistic = (beta / se) ** 2
         elif self.name == "score":

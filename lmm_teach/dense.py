@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import null_space
 from scipy.special import gammaln
 
-from ._arrays import Floats, matrix, vector
+from ._arrays import LARGEST, Floats, matrix, vector
 from .variance import Evaluation, shares
 
 
@@ -34,7 +34,7 @@ def covariance(
     -----
     Derived in :eq:`covariance`.
     """
-    K = matrix("K", K)
+    K = matrix("K", K, largest=LARGEST**2)
     if K.shape[0] != K.shape[1]:
         raise ValueError(f"K must be square, but its shape is {K.shape}")
     genetic, residual = shares(h2, delta, log_delta)
@@ -63,7 +63,7 @@ def gaussian_nll(y: Floats, mean: Floats, V: Floats) -> float:
     -----
     Derived in :eq:`gaussian`.
     """
-    y, V = vector("y", y), matrix("V", V)
+    y, V = vector("y", y), matrix("V", V, largest=LARGEST**2)
     r = y - vector("mean", mean, rows=y.size)
     if V.shape != (y.size, y.size):
         raise ValueError(f"V has shape {V.shape}, but y has {y.size} entries")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import Floats, matrix
+from ._arrays import LARGEST, Floats, matrix
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def scale_kinship(K: ArrayLike) -> Floats:
     -----
     Derived in :eq:`scale-kinship`. FaST-LMM calls this step ``DiagKtoN``.
     """
-    K = matrix("K", K)
+    K = matrix("K", K, largest=LARGEST**2)
     n, columns = K.shape
     if n != columns:
         raise ValueError(f"K must be square, but its shape is {K.shape}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln
 
-from ._arrays import Floats, matrix, vector
+from ._arrays import LARGEST, Floats, matrix, vector
 from .gls import solve
 from .projection import independent, residual
 from .rotation import rotate
@@ -18,6 +18,8 @@ from .update import absorb
 from .variance import Evaluation, Fit, shares
 
 GRID = np.linspace(-10.0, 10.0, 101)  # log δ relative to the mean eigenvalue of K
+LOST = 1e-13  # of a sum over individuals: what is left of it after a subtraction of less is rounding
+SPAN = 30.0  # logarithm of the largest ratio of two eigenvalues of M at which that cannot happen
 
 
 def student_nll(logdet: float, q: float, N: int, dof: float, scale: float) -> float:
@@ -63,8 +65,8 @@ class LMM:
     Raises
     ------
     ValueError
-        for shapes that do not match, NaN or infinity, n - rank X < 2, an X of rank zero, or a y that X explains
-        exactly (a constant y, for instance)
+        for shapes that do not match, NaN or infinity, units in which numbers are above 1e70 or below 1e-70,
+        n - rank X < 2, an X of rank zero, or a y that X explains exactly (a constant y, for instance)
 
     Notes
     -----
@@ -73,7 +75,7 @@ class LMM:
     """
 
     def __init__(self, spec: Spectrum, X: ArrayLike, y: ArrayLike) -> None:
-        X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n)
+        X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n, largest=LARGEST)
         Q, self._kept = independent(X)
         self.n, self.d, self.k = spec.n, Q.shape[1], spec.k
         self.dropped = tuple(j for j in range(X.shape[1]) if j not in self._kept)
@@ -129,7 +131,8 @@ class LMM:
         ------
         ValueError
             if not exactly one of h2, delta, log_delta is given and in range, if h² = 1 and K is singular, if dof or
-            scale is not positive, or if K without the excluded columns gives no covariance
+            scale is not positive, if K without the excluded columns gives no covariance, or if the eigenvalues of M
+            differ by so much that rounding leaves nothing
 
         Notes
         -----
@@ -152,6 +155,9 @@ class LMM:
             logdet_M += change
         gls = solve(T[:-1, :-1], T[:-1, -1])
         q = float(T[-1, -1] - T[:-1, -1] @ gls.b)
+        if gls.rank < self.d or not q > LOST * T[-1, -1]:
+            raise ValueError(f"at h2 = {genetic:.6g} rounding leaves no digit of rᵀPr ({q:.1e} of {T[-1, -1]:.1e}), "
+                             "since eigenvalues of the covariance differ by too much; use a smaller h2")  # fmt: skip
         N, logdet_C = (self.n - self.d, gls.logdet) if reml else (self.n, 0.0)
         if dof is None:
             sigma2 = q / N
@@ -207,8 +213,9 @@ class LMM:
         """Find the h² at which the profile likelihood is highest, over all local optima and both ends.
 
         The grid covers log δ within 10 of the logarithm of K's mean eigenvalue, and down to 20 below the logarithm of
-        the smallest one where nLL still falls there. Beyond it the ends stand for the rest: h² = 0 exactly, and h² = 1
-        exactly where K is non-singular, else the smallest δ of the grid.
+        the smallest one, but not to more than 30 below that of the largest, where nLL still falls there. Beyond it the
+        ends stand for the rest: h² = 0 exactly, and h² = 1 exactly where K is non-singular, else the smallest δ of the
+        grid.
 
         Parameters
         ----------
@@ -235,6 +242,7 @@ class LMM:
         # Far below the smallest eigenvalue the slope tends to ½ for each direction outside K that X explains, if X
         # explains them all, instead of to 0 or below: a likelihood without bound.
         limit = min(float(np.log(self._S[-1])) - 20.0, float(grid[0]))
+        limit = max(limit, float(np.log(self._S[0])) - SPAN)
         slopes = self.derivatives([limit, *grid], reml=reml)[0]
         unbounded = bool(slopes[: 1 if reml else 2].max() > 0.25)
         if slopes[1] > 0 and not unbounded and limit < grid[0]:  # nLL still falls at the lower end
@@ -248,7 +256,8 @@ class LMM:
         found: list[tuple[Evaluation, str | None]] = [(e, None) for e in inside]
         found.append((self.evaluate(h2=0.0, reml=reml), "h2=0"))
         if not unbounded or not inside:
-            end = {"h2": 1.0} if self.k == self.n else {"log_delta": float(grid[0])}
+            whole = self.k == self.n and self._S[-1] > math.exp(-SPAN) * self._S[0]
+            end = {"h2": 1.0} if whole else {"log_delta": float(grid[0])}
             found.append((self.evaluate(reml=reml, **end), "h2=1"))
         best, boundary = min(found, key=lambda pair: pair[0].nll)
         optima = tuple((e.h2, e.nll) for e in reversed(inside))
@@ -279,6 +288,8 @@ class LMM:
         Derived in :eq:`sums`.
         """
         genetic, noise = shares(h2, delta, log_delta)
+        if noise == 0 and self.k < self.n:
+            raise ValueError(f"h2 = 1 with a K of rank {self.k} and {self.n} individuals: M has no inverse; use h2 < 1")
         rotated = rotate(self._spec, W)
         along = np.hstack([self._rotated.along, rotated.along])
         B = (along.T / (genetic * self._S + noise)) @ along

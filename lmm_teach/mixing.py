@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 
-from ._arrays import Floats, matrix, vector
+from ._arrays import LARGEST, Floats, matrix, vector
 from .likelihood import LMM
 from .projection import independent, residual
 from .spectrum import Spectrum, decompose_kinship, decompose_snps
@@ -239,7 +239,7 @@ def rank_snps(Z: ArrayLike, X: ArrayLike, y: ArrayLike) -> Indices:
     """
     Z = matrix("Z", Z)
     Q, _ = independent(matrix("X", X, rows=len(Z)))
-    R, r = residual(Q, Z), residual(Q, vector("y", y, rows=len(Z)))
+    R, r = residual(Q, Z), residual(Q, vector("y", y, rows=len(Z), largest=LARGEST))
     length = np.einsum("ij,ij->j", R, R)
     tested = length > 1e-10 * np.einsum("ij,ij->j", Z, Z)
     explained = np.divide((R.T @ r) ** 2, length, out=np.full(length.size, -1.0), where=tested)
@@ -401,7 +401,7 @@ def unrelated(K: ArrayLike, cutoff: float) -> Indices:
     ValueError
         if K is not square, or holds NaN or infinity
     """
-    K = matrix("K", K)
+    K = matrix("K", K, largest=LARGEST**2)
     if K.shape[0] != K.shape[1]:
         raise ValueError(f"K must be square, but its shape is {K.shape}")
     related, stay = K >= cutoff, np.ones(len(K), dtype=bool)

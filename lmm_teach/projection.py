@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Floats, matrix, vector
+from ._arrays import LARGEST, Floats, matrix, vector
 from .spectrum import NEGATIVE, _symmetric, decompose_kinship, decompose_snps
 from .variance import shares
 
@@ -205,7 +205,7 @@ def _basis(X: ArrayLike, n: int) -> Floats:
 
 
 def _contrasts(Q: Floats, U: Floats, S: Floats, y: ArrayLike, mean: float) -> Projected:
-    y = vector("y", y, rows=Q.shape[0])
+    y = vector("y", y, rows=Q.shape[0], largest=LARGEST)
     r = residual(Q, y)
     left, size = np.linalg.norm(r), np.linalg.norm(y)
     if left <= 1e-12 * size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arrays import Floats, matrix
@@ -45,6 +46,6 @@ def rotate(spec: Spectrum, A: ArrayLike) -> Rotated:
     -----
     Derived in :eq:`rotation` and, for k < n, in :eq:`outside`.
     """
-    A = matrix("A", A, rows=spec.n)
+    A = matrix("A", A, rows=spec.n, largest=np.inf)
     along = spec.U.T @ A
     return Rotated(along, A - spec.U @ along if spec.k < spec.n else None)

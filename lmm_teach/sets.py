@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize
 
 from ._arrays import Floats, matrix
 from .association import log10_sf_chi2
-from .likelihood import LMM
+from .likelihood import LMM, LOST
 from .projection import independent, residual
 from .spectrum import Spectrum, decompose_snps
 from .variance import Evaluation
@@ -182,13 +182,14 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
         m = LMM(spec, X, y)
         null = m.fit(reml=True)
         unit = math.sqrt(m.n / (G1**2).sum())  # the set's kernel brought to trace n
+        mean = math.log(spec.S.sum() / m.n)
 
         def at(v: Floats) -> Evaluation:  # v: log σ_e²/σ_0², log σ_1²/σ_e²
-            log_delta = float(np.clip(v[0], -20, 20))
+            log_delta = float(np.clip(v[0], mean - 20, mean + 20))
             W = math.exp(0.5 * (log_delta + min(v[1], 20.0))) * unit * G1
             return m.evaluate(log_delta=log_delta, reml=True, include=W)
 
-        centre = math.log(spec.S.sum() / m.n) + {"h2=0": 4.0, "h2=1": -4.0}.get(str(null.boundary), 0.0)
+        centre = mean + {"h2=0": 4.0, "h2=1": -4.0}.get(str(null.boundary), 0.0)
         start = centre if null.boundary else math.log(null.delta)
         grid = [np.array([start + a, b]) for a in (0.0, 1.0, 3.0) for b in (-7.0, -5.0, -3.0, -1.0, 1.0)]
         first = min(grid, key=lambda v: at(v).nll)
@@ -229,7 +230,7 @@ def set_score(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None =
     G1 = _free(G1, X)
     m = LMM(decompose_snps(G1) if spec is None else spec, X, y)
     null = m.evaluate(h2=0.0, reml=True) if spec is None else m.fit(reml=True)
-    B = m.inner(G1, h2=null.h2)
+    B = m.inner(G1, delta=null.delta)
     free = B[m.d :, m.d :] - B[m.d :, : m.d] @ np.linalg.solve(B[: m.d, : m.d], B[: m.d, m.d :])
     sigma2 = null.sigma2_g + null.sigma2_e
     Q = 0.5 * float(free[1:, 0] @ free[1:, 0]) / sigma2**2
@@ -293,13 +294,18 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
             reason[row] = "the main effects explain the product"
             continue
         # Q spans X and both main effects; what they explain of the product does not change its coefficient
-        B = m.inner(np.column_stack([Q[:, m.d :], rest]), delta=delta)
+        length = float(np.linalg.norm(rest))
+        B = m.inner(np.column_stack([Q[:, m.d :], rest / length]), delta=delta)
         main, test = [*range(m.d), m.d + 1, m.d + 2], [m.d, m.d + 3]
         left = B[np.ix_(test, test)] - B[np.ix_(test, main)] @ np.linalg.solve(
             B[np.ix_(main, main)], B[np.ix_(main, test)]
         )
         q0, q1 = left[0, 0], left[0, 0] - left[0, 1] ** 2 / left[1, 1]
-        found[:, row] = left[0, 1] / left[1, 1], math.sqrt(q1 / (m.n - m.d - 3) / left[1, 1]), m.n * math.log(q0 / q1)
+        if not (q0 > LOST * B[m.d, m.d] and q1 > 1e-12 * q0):
+            reason[row] = "X, main effects and product explain y"
+            continue
+        found[:2, row] = left[0, 1] / left[1, 1] / length, math.sqrt(q1 / (m.n - m.d - 3) / left[1, 1]) / length
+        found[2, row] = m.n * math.log(q0 / q1)
     log10_p = log10_sf_chi2(np.where(np.isnan(found[2]), 0.0, found[2]))
     log10_p[np.isnan(found[2])] = np.nan
     return Pairs(found[0], found[1], found[2], 10.0**log10_p, log10_p, reason)

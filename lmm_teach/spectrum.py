@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import Floats, matrix
+from ._arrays import LARGEST, Floats, matrix
 
 NEGATIVE = 1e-6  # of the largest eigenvalue: single precision and text files make errors of this size, models do not
 
@@ -129,7 +129,7 @@ def decompose_kinship(K0: ArrayLike, K1: ArrayLike | None = None, a2: float = 0.
 
 
 def _symmetric(name: str, values: ArrayLike) -> Floats:
-    K = matrix(name, values)
+    K = matrix(name, values, largest=LARGEST**2)
     if K.shape[0] != K.shape[1]:
         raise ValueError(f"{name} must be square, but its shape is {K.shape}")
     gap, size = float(np.abs(K - K.T).max()), float(np.abs(K).max())

@@ -275,6 +275,8 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(h2=np.nan, reml=True), "h2 = nan"),
         (lambda: MODEL.evaluate(delta=-1.0, reml=True), "delta = -1.0 must be 0 or more"),
         (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan"),
+        (lambda: MODEL.inner(ONE, h2=1.0), "h2 = 1 with a K of rank 3 and 4 individuals"),
+        (lambda: MODEL.inner(ONE, delta=0.0), "M has no inverse"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=0.0), "dof = 0.0 and scale = 1.0 must be positive"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=-1.0), "scale = -1.0 must be positive"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "exclude has 3 rows"),

@@ -195,6 +195,8 @@ def test_units_do_not_change_p(sample, scale):
             if test is lt.set_lrt:
                 found = test(G, X, trait, spec).sigma2_set
                 assert found == pytest.approx(factor * plain.sigma2_set, rel=1e-2)
+        background = lt.Spectrum(spec.U, scale**10 * spec.S)
+        assert test(G1, X, y, background).p == pytest.approx(plain.p, rel=1e-3)
 
 
 @pytest.mark.parametrize("test", [lt.set_lrt, lt.set_score])
