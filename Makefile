@@ -5,6 +5,7 @@
 # make links  ask whether the addresses that the book links to outside still answer (needs the internet)
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
+# make nightly  the properties of any input on 10,000 examples each, other ones every time (half an hour)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,9 +14,9 @@ BENCHMARKS := null_model low_rank levels set_levels scan refit approximate block
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
+book test nbval nightly notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test nbval nightly pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -50,6 +51,9 @@ test: data
 # Every notebook again, each printed number against the committed one; on one core while the book is built on the other.
 nbval: data
 	$(BIN)/python -m pytest --nbval book
+
+nightly: .venv/installed
+	$(BIN)/python -m pytest -n auto --hypothesis-profile nightly tests/test_any_input.py
 
 pdf: book
 	$(BIN)/python book/pdf.py
