@@ -24,7 +24,7 @@ from .variance import Fit
 
 NODES = 16  # Chebyshev nodes in a bracket
 RANK = 1e-13  # of the largest weight: what the skeleton of the weights may leave out
-LARGEST_SINGLE = 1e35  # of data in single precision, and its inverse the smallest
+LARGEST_SINGLE = 1e15  # of phenotype and SNPs in single precision, which cannot hold products above 3e38
 TESTS = ("wald", "lrt", "score")
 
 
@@ -334,7 +334,8 @@ def scan(
         the mean eigenvalue of K, and at the ends: h² = 0 exactly, and h² = 1 where K is non-singular
     test : "wald" (REML), "lrt" (ML likelihood ratio) or "score" (REML, δ of the model without a SNP in any case)
     delta : the δ for all, if it is known; then refit=False or test="score"
-    single : rotate in single precision: about half the time, errors of the order 1e-6 standard errors in beta
+    single : rotate in single precision: about half the time, errors of the order 1e-6 standard errors in beta; for
+        phenotypes and SNPs between 1e-15 and 1e15 in size (else 1e-70 and 1e70)
     progress : called with the number of SNPs done and s after each block; by default a bar if somebody is there to
         look at it and the scan is long
 

@@ -186,7 +186,7 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
 
         def at(v: Floats) -> Evaluation:  # v: log σ_e²/σ_0², log σ_1²/σ_e²
             log_delta = float(np.clip(v[0], mean - 20, mean + 20))
-            W = math.exp(0.5 * (log_delta + min(v[1], 20.0))) * unit * G1
+            W = math.exp(0.5 * (log_delta + np.clip(v[1], -60, 20))) * unit * G1
             return m.evaluate(log_delta=log_delta, reml=True, include=W)
 
         centre = mean + {"h2=0": 4.0, "h2=1": -4.0}.get(str(null.boundary), 0.0)

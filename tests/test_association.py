@@ -208,6 +208,20 @@ def test_the_skeleton_loses_no_digits():
         assert np.abs(mix).max() < 50 and len(s.skeleton) < 50
 
 
+def test_snps_and_deltas_out_of_range():
+    """A reason for the SNP, or an error where no SNP can be tested; in single precision the range is smaller."""
+    G, X, y, snps = cohort(50, 200, 2, 9, columns=4)
+    spec, large, beyond = lt.decompose_snps(G), "its numbers are too large or too small", [1.0, 1e60, 1e-80, 1e200]
+    assert scan(snps * beyond, X, y, spec).reason.tolist() == ["", "", large, large]
+    assert scan(snps * beyond, X, y, spec, single=True).reason.tolist() == ["", large, large, large]
+    assert lt.grammar_gamma(snps * beyond, X, y, spec).reason.tolist() == ["", "", large, large]
+    with pytest.raises(ValueError, match=r"y has columns .* outside 1e-15 to 1e\+15"):
+        scan(snps, X, 1e20 * y, spec, single=True)
+    uncentred = lt.decompose_snps(np.random.default_rng(3).normal(size=(50, 49)))  # X explains what is outside
+    with pytest.raises(ValueError, match="at delta = 1.0e-20 rounding leaves no digit"):
+        scan(snps, X, y, uncentred, refit=False, delta=1e-20)
+
+
 def test_any_number_type_any_order_and_no_snp_at_all():
     G, X, y, snps = cohort(40, 200, 1, 10, columns=5)
     spec = lt.decompose_snps(G)

@@ -255,6 +255,7 @@ def test_inputs_are_not_changed():
 SPEC = lt.decompose_kinship(np.diag([2.0, 1.0, 0.5, 0.0]))
 ONE, Y = np.ones((4, 1)), np.array([1.0, 2, 4, 3])
 MODEL = lt.LMM(SPEC, ONE, Y)
+ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0, 2, 1]]))  # X explains that one too
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,10 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(h2=np.nan, reml=True), "h2 = nan"),
         (lambda: MODEL.evaluate(delta=-1.0, reml=True), "delta = -1.0 must be 0 or more"),
         (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan"),
+        (lambda: lt.LMM(SPEC, 1e80 * ONE, Y), r"X has columns .* 1.0e\+80, outside 1e-70 to 1e\+70.*use another unit"),
+        (lambda: lt.LMM(SPEC, ONE, 1e-80 * Y), r"y has columns .* 4.0e-80, outside"),
+        (lambda: lt.decompose_kinship(1e150 * np.eye(4)), r"K0 has columns .* outside 1e-140 to 1e\+140"),
+        (lambda: lt.LMM(ONE_OUTSIDE, ONE, Y).evaluate(delta=1e-20, reml=True), "rounding leaves no digit of rᵀPr"),
         (lambda: MODEL.inner(ONE, h2=1.0), "h2 = 1 with a K of rank 3 and 4 individuals"),
         (lambda: MODEL.inner(ONE, delta=0.0), "M has no inverse"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=0.0), "dof = 0.0 and scale = 1.0 must be positive"),
