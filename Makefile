@@ -15,6 +15,9 @@ REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lm
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
 book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
+# The time that what is built bears is that of the last commit, so that two builds of it are equal.
+export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
+
 .PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
@@ -32,6 +35,7 @@ lite: _build/html/lite/pypi/all.json
 # JupyterLite has an environment of its own: in JupyterLab's, its kernel would show in Lab, where it cannot run.
 _build/html/lite/pypi/all.json: $(wildcard lmm_teach/*.py book/*.ipynb reference/*/* benchmarks/results/*) book/lite.py $(LITE)/installed
 	$(LITE)/bin/python book/lite.py _build/html/lite
+	@touch $@
 
 $(LITE)/installed: requirements-lite.txt requirements.txt
 	$(PYTHON) -m venv $(LITE)
