@@ -1,8 +1,9 @@
 # make book   build the book into _build/html          make test       every check
 # make lab    open the notebooks in JupyterLab         make notebooks  re-execute and clean the notebooks
-# make lite   build JupyterLite alone, into the book   make lock       renew the pins (needs uv)
+# make lite   build JupyterLite alone, into the book   make lock       renew the pins
 # make pdf    the book as one PDF (needs Chromium)     make zip        the site in a zip that works from a folder
 # make links  ask whether the addresses that the book links to outside still answer (needs the internet)
+# make oldest, make newest  the package's tests and the numbers of the notebooks with other versions than the pins
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make nightly  the properties of any input on 10,000 examples each, other ones every time (half an hour)
@@ -10,13 +11,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
+SITE_TESTS := access book browser contributing front lite links pages paper reference supply template
 BENCHMARKS := null_model low_rank levels set_levels scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test nbval nightly notebooks reference: export OPENBLAS_NUM_THREADS = 1
+book test nbval nightly oldest newest notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test nbval nightly pdf zip links lab notebooks reference benchmarks data clean lock
+# The time that what is built bears is that of the last commit, so that two builds of it are equal.
+export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
+
+.PHONY: book pages lite test nbval nightly oldest newest pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -33,6 +38,7 @@ lite: _build/html/lite/pypi/all.json
 # JupyterLite has an environment of its own: in JupyterLab's, its kernel would show in Lab, where it cannot run.
 _build/html/lite/pypi/all.json: $(wildcard lmm_teach/*.py book/*.ipynb reference/*/* benchmarks/results/*) book/lite.py $(LITE)/installed
 	$(LITE)/bin/python book/lite.py _build/html/lite
+	@touch $@
 
 $(LITE)/installed: requirements-lite.txt requirements.txt
 	$(PYTHON) -m venv $(LITE)
@@ -54,6 +60,16 @@ nbval: data
 
 nightly: .venv/installed
 	$(BIN)/python -m pytest -n auto --hypothesis-profile nightly tests/test_any_input.py
+
+# NumPy, SciPy and the like: the oldest that pyproject.toml allows and this Python has wheels of, or the newest there are.
+# Matplotlib 3.9 uses what pyparsing warns of since 3.3.
+oldest: VERSIONS := --resolution lowest-direct "pyparsing==3.2.*"
+oldest newest: data
+	$(PYTHON) -m venv --clear .venv-$@
+	$(BIN)/uv pip install --quiet --python .venv-$@ --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --python .venv-$@ --upgrade --only-binary :all: $(VERSIONS) -r pyproject.toml --extra data --extra scale-out
+	PYTHONPATH=. .venv-$@/bin/python -m pytest -n auto --dist loadfile --nbval book \
+		$(filter-out $(SITE_TESTS:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 pdf: book
 	$(BIN)/python book/pdf.py
@@ -99,9 +115,9 @@ _build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:
-	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
+lock: .venv/installed
+	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
 
 clean:
 	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -68,7 +68,7 @@ def run(folder: Path, *command) -> None:
 def build(output: Path) -> None:
     """Build the site: the apps, the chapters, what they read, and wheels of the package and of its sliders."""
     with tempfile.TemporaryDirectory() as place:
-        source, site = Path(place, "source"), Path(place, "site")
+        source, site, built = Path(place, "source"), Path(place, "site"), Path(place, "built", "lite")
         source.mkdir()
         site.mkdir()
         settings = {"jupyter-lite-schema-version": 0, "jupyter-config-data": CONFIG}
@@ -82,9 +82,13 @@ def build(output: Path) -> None:
         copy_chapters(site / "contents" / "book", for_browser)
         for name in FILES:
             shutil.copytree(ROOT / name, site / "contents" / name)
-        shutil.rmtree(output, ignore_errors=True)
-        run(site, sys.executable, "-m", "jupyterlite_core", "build", "--contents", "contents", "--output-dir", output,
+        for path in site.rglob("*"):
+            path.touch()  # JupyterLite keeps dates before SOURCE_DATE_EPOCH, and these would be of the checkout
+        # Not in its place: newer dates of all that lies beside it are set to SOURCE_DATE_EPOCH.
+        run(site, sys.executable, "-m", "jupyterlite_core", "build", "--contents", "contents", "--output-dir", built,
             "--apps", "notebooks", "--apps", "tree", "--no-sourcemaps", "--no-unused-shared-packages")  # fmt: skip
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.move(built, output)
 
 
 if __name__ == "__main__":

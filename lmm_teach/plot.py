@@ -165,8 +165,8 @@ def heatmap(
             f"K has {np.count_nonzero(~np.isfinite(K))} values that are not finite: impute genotypes first"
         )
     n = len(K)
-    if (figure := ax.get_figure(root=True)) is not None:
-        figure.set_layout_engine("compressed")  # the usual engine cuts labels beside axes of fixed aspect
+    # The usual engine cuts labels beside axes of fixed aspect. The canvas leads to a subfigure's figure too.
+    ax.figure.canvas.figure.set_layout_engine("compressed")
     low, high = limits or (None, None)
     picture = ax.imshow(K, cmap="viridis", vmin=low, vmax=high)
     ax.figure.colorbar(picture, ax=ax, label=label)

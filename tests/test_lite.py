@@ -65,6 +65,16 @@ def test_the_folder_holds_what_the_first_page_says_to_run(tmp_path):
 
 
 @BUILT
+def test_nothing_tells_when_jupyterlite_was_built():
+    """Every date in it is that of the commit, so that two builds of a commit are equal."""
+    indexes = [*(LITE / "api").rglob("all.json"), LITE / "pypi" / "all.json"]
+    dated = re.compile(r'"(?:created|last_modified|upload_time)": "(.+?)"')
+    assert len({date for path in indexes for date in dated.findall(path.read_text())}) == 1
+    with zipfile.ZipFile(next((LITE / "pypi").glob("lmm_teach-*.whl"))) as wheel:
+        assert len({info.date_time for info in wheel.infolist()}) == 1
+
+
+@BUILT
 def test_the_wheels_are_those_of_the_index_and_the_package_is_todays(tmp_path):
     assert wheel_faults(LITE / "pypi") == []
     with zipfile.ZipFile(next((LITE / "pypi").glob("lmm_teach-*.whl"))) as wheel:
