@@ -5,17 +5,20 @@
 # make links  ask whether the addresses that the book links to outside still answer (needs the internet)
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
+# make coverage  how much of the package the tests reach, lines and branches; fails below 98 %
+# make mutants  change the package in thousands of small ways and count the changes that no test notices (hours)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
 BENCHMARKS := null_model low_rank scan refit approximate blocks pages
+SITE := access book browser contributing front links lite pages paper reference supply teeth template
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
+book test nbval notebooks coverage mutants reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test nbval coverage mutants pdf zip links lab notebooks reference benchmarks data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -50,6 +53,11 @@ test: data
 # Every notebook again, each printed number against the committed one; on one core while the book is built on the other.
 nbval: data
 	$(BIN)/python -m pytest --nbval book
+
+# Without the tests of the book and its pages, which would reach the package too, but check something else.
+coverage: data
+	$(BIN)/coverage run -m pytest -q $(SITE:%=--ignore=tests/test_%.py) tests
+	$(BIN)/coverage report
 
 pdf: book
 	$(BIN)/python book/pdf.py
@@ -100,4 +108,4 @@ lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
 
 clean:
-	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf _build mutants .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache

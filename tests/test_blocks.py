@@ -478,6 +478,9 @@ def test_the_bar_copes_with_an_unknown_total(total, monkeypatch, capsys):
     known = "" if total is None else " of 5,000"
     assert capsys.readouterr().err == f"\r3,000{known} SNPs\r5,000 of 5,000 SNPs\n"
     monkeypatch.setattr(_progress, "_someone_is_there", lambda: True)
-    monkeypatch.setattr(_progress, "display", lambda widget: None)
+    shown = []
+    monkeypatch.setattr(_progress, "display", shown.append)
+    bar(2000, total)
     bar(3000, total)
+    assert shown == [bar.widget]  # once
     assert (bar.widget.value, bar.widget.max, bar.widget.description) == (3000, total or 3000, f"3,000{known} SNPs")

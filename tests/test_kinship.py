@@ -38,7 +38,8 @@ def test_kinship_is_the_average_outer_product_with_trace_n():
     K = lt.kinship(Z)
     np.testing.assert_allclose(K, sum(np.outer(z, z) for z in Z.T) / 50, atol=1e-14)
     assert np.trace(K) == pytest.approx(20, abs=1e-12)
-    np.testing.assert_allclose(lt.scale_kinship(7 * K), K, atol=1e-13)
+    for factor in (7, 1e-9):
+        np.testing.assert_allclose(lt.scale_kinship(factor * K), K, atol=1e-13)
 
 
 def test_inputs_are_not_changed():
@@ -51,13 +52,15 @@ def test_inputs_are_not_changed():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.standardize(np.zeros(3)), r"must be 2-d.*\(3,\)"),
+        (lambda: lt.standardize(np.zeros(3)), r"^G must be 2-d.*\(3,\)"),
+        (lambda: lt.summarize_snps(np.zeros(3)), "^G must be 2-d"),
         (lambda: lt.standardize(np.zeros((0, 3))), "no rows"),
         (lambda: lt.standardize([[1.0, np.inf]]), "0 NaN and 1 infinite"),
         (lambda: lt.standardize([["a", "b"]]), "not an array of numbers"),
         (lambda: lt.standardize(np.ones((2, 2)) * 1j), "complex"),
-        (lambda: lt.kinship([[1.0, np.nan]]), "1 NaN"),
+        (lambda: lt.kinship([[1.0, np.nan]]), "^Z holds 1 NaN"),
         (lambda: lt.kinship(np.zeros((3, 0))), "at least one SNP"),
+        (lambda: lt.scale_kinship(np.zeros(4)), "^K must be 2-d"),
         (lambda: lt.scale_kinship(np.zeros((2, 3))), "square"),
         (lambda: lt.scale_kinship(np.zeros((2, 2))), "trace 0"),
     ],

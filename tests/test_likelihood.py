@@ -292,7 +292,8 @@ def test_collinear_columns_are_dropped_and_reported():
     spec = lt.decompose_snps(G)
     wide = lt.LMM(spec, np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], X[:, 0] - X[:, 1]]), y)
     assert (wide.d, wide.dropped) == (2, (1, 3))
-    assert "dropped columns (1, 3)" in repr(wide)
+    assert repr(wide) == "LMM(n=30, rank of X 2, rank of K 29, dropped columns (1, 3) of X)"
+    assert repr(lt.LMM(spec, X, y)) == "LMM(n=30, rank of X 2, rank of K 29)"
     for reml in (True, False):
         a, b = wide.evaluate(h2=0.4, reml=reml), lt.LMM(spec, X, y).evaluate(h2=0.4, reml=reml)
         assert a.nll == pytest.approx(b.nll, abs=1e-9)

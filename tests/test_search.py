@@ -31,6 +31,12 @@ def test_brackets_that_newton_leaves_are_bisected():
         assert found == pytest.approx([root], abs=1e-6)
 
 
+def test_a_root_of_high_order_stays_in_its_bracket_when_the_steps_run_out():
+    """Newton's steps go 1/101 of the way each, so that 200 of them leave a seventh of it."""
+    found = newton(lambda t: ((t - 1) ** 101, 101 * (t - 1) ** 100), np.array([0.5]), np.array([2.0]))
+    assert found == pytest.approx([1.0], abs=0.25 / 7)
+
+
 def test_the_slopes_on_the_grid_may_be_given():
     calls = []
 

@@ -85,6 +85,15 @@ def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
         lt.decompose_kinship(-np.eye(15))
 
 
+def test_only_a_negative_eigenvalue_beyond_rounding_is_shown():
+    """Three eigenvalues of one size: n eps is 6.7e-16 of it, whatever the unit of K."""
+    for scale in (1e-9, 1.0, 1e9):
+        for clipped, shown in ((0.0, ""), (-6e-16, ""), (-8e-16, f", clipped {-8e-16 * scale:.1e}")):
+            spec = lt.Spectrum(np.eye(3), np.full(3, scale), clipped * scale)
+            assert repr(spec) == f"Spectrum(n=3, rank 3{shown})"
+    assert repr(lt.decompose_kinship(np.zeros((4, 4)))) == "Spectrum(n=4, rank 0)"
+
+
 @pytest.mark.parametrize("digits", [8, 9, 12])
 def test_a_kinship_from_a_text_file_keeps_its_rank(digits):
     """Rounding entries scatters the zero eigenvalues to both sides; neither side is rank."""
