@@ -32,6 +32,15 @@ def test_summary_counts():
     np.testing.assert_allclose(snps.sd[:3], [np.sqrt(0.5), np.sqrt(0.5), 0])
 
 
+def test_constant_means_one_genotype_in_that_snp():
+    """Neither the largest nor the smallest of the sample, and spread by rounding alone or seen only once."""
+    snps = lt.summarize_snps([[1, 0.1, np.nan, 0, 3], [1, 0.1, 2, 2, 0], [1, 0.1, np.nan, 1, 0]])
+    np.testing.assert_array_equal(snps.constant, [True, True, True, False, False])
+    np.testing.assert_array_equal(snps.sd[:3], 0.0)
+    np.testing.assert_allclose(snps.mean, [1, 0.1, 2, 1, 1])
+    np.testing.assert_allclose(snps.sd[3:], np.sqrt([2 / 3, 2]))
+
+
 def test_kinship_is_the_average_outer_product_with_trace_n():
     rng = np.random.default_rng(1)
     Z = lt.standardize(rng.binomial(2, 0.4, (20, 50)))

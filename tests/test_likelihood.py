@@ -84,6 +84,8 @@ def test_slope_and_curvature_are_the_derivatives(shape, seed, reml, log_delta):
     assert slope[0] == pytest.approx(difference, abs=1e-7)
     (below,), (above,) = (m.derivatives([log_delta + t], reml=reml)[0] for t in (-h, h))
     assert curvature[0] == pytest.approx((above - below) / (2 * h), abs=1e-6)
+    many = m.derivatives([log_delta - 1, log_delta, log_delta + 2], reml=reml)
+    assert (many[0][1], many[1][1]) == pytest.approx((slope[0], curvature[0]), rel=1e-9, abs=1e-11)
 
 
 @settings(deadline=None, max_examples=60)
@@ -103,14 +105,15 @@ def test_fit_is_at_least_as_good_as_a_fine_search(shape, seed, h2):
 
 
 @settings(deadline=None, max_examples=60)
-@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), dof=st.sampled_from([0.5, 4.0, 300.0]))
-def test_student_t_is_scipys_density(shape, seed, reml, dof):
+@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), dof=st.sampled_from([0.5, 4.0, 300.0]),
+       scale=st.sampled_from([0.3, 1.7]))  # fmt: skip
+def test_student_t_is_scipys_density(shape, seed, reml, dof, scale):
     """Of y at the GLS mean (ML), or of n - d contrasts (REML), with shape matrix scale · M."""
     n, s, d = shape
     G, X, y = cohort(n, s, d, seed)
-    e = lt.LMM(lt.decompose_snps(G), X, y).evaluate(reml=reml, h2=0.4, dof=dof, scale=1.7)
-    slow = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=1.7)
-    M = 1.7 * dense.covariance(G @ G.T, h2=0.4)
+    e = lt.LMM(lt.decompose_snps(G), X, y).evaluate(reml=reml, h2=0.4, dof=dof, scale=scale)
+    slow = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=scale)
+    M = scale * dense.covariance(G @ G.T, h2=0.4)
     A = null_space(X.T) if reml else np.eye(n)
     mean = A.T @ (X @ e.beta)
     density = multivariate_t(mean, A.T @ M @ A, df=dof).logpdf(A.T @ y)
@@ -197,6 +200,20 @@ def test_an_optimum_far_below_the_mean_eigenvalue_is_found():
     f = m.fit(reml=True)
     assert np.log(f.delta) == pytest.approx(-7.87, abs=0.01) and f.nll == pytest.approx(18.59, abs=0.01)
     assert len(f.optima) == 2 and f.boundary is None and not f.unbounded
+    for scale in np.geomspace(0.8, 1, 4):  # wherever the extended grid meets the other one
+        other = spectrum_model([1000.0] * 3 + [scale] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.05, 0.0])
+        assert np.log(other.fit(reml=True).delta) == pytest.approx(-7.87 + np.log(scale), abs=0.02)
+    # ML still grows at the smallest δ of the grid, and stops only far below
+    assert m.derivatives([-4.2, -40.0], reml=False)[0] == pytest.approx([1.42, -3], abs=0.01)
+    ml = m.fit(reml=False)
+    assert ml.unbounded and ml.boundary is None and np.log(ml.delta) == pytest.approx(3.17, abs=0.01)
+
+
+def test_an_end_may_be_better_than_the_optimum_inside():
+    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [1e-3] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.01, 0.005])
+    f = m.fit(reml=True)
+    ((h2, nll),) = f.optima
+    assert f.boundary == "h2=1" and h2 == pytest.approx(0.0324, abs=1e-4) and f.nll < nll - 3
 
 
 def test_the_better_of_two_optima_is_returned():
@@ -211,11 +228,14 @@ def test_the_better_of_two_optima_is_returned():
 
 def test_both_ends_are_flagged():
     eigenvalues = np.linspace(3, 0.5, 30)
-    falling = spectrum_model(eigenvalues, np.sqrt(1 / eigenvalues)).fit(reml=True)  # small λ, large η: no signal
+    m = spectrum_model(eigenvalues, np.sqrt(1 / eigenvalues))  # small λ, large η: no signal
+    for reml in (True, False):
+        assert m.fit(reml=reml).nll == m.evaluate(h2=0, reml=reml).nll
+    falling = m.fit(reml=True)
     assert (falling.boundary, falling.h2, falling.delta, falling.sigma2_g) == ("h2=0", 0.0, np.inf, 0.0)
     rising = spectrum_model(eigenvalues, eigenvalues).fit(reml=True)  # η² grows faster than λ: no noise
     assert rising.boundary == "h2=1"
-    assert rising.h2 > 0.9999
+    assert np.log(rising.delta) == pytest.approx(np.log(0.5) - 20, abs=1e-12)  # the smallest δ that is looked at
     K = np.diag(eigenvalues)
     exact = lt.LMM(lt.decompose_kinship(K), eigenvalues[:, None] ** 0.5 * np.cos(np.arange(30))[:, None],
                    eigenvalues).fit(reml=True)  # fmt: skip
@@ -331,11 +351,11 @@ MODEL = lt.LMM(SPEC, ONE, Y)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.LMM(SPEC, np.ones(4), Y), r"X must be 2-d.*\(4,\)"),
+        (lambda: lt.LMM(SPEC, np.ones(4), Y), r"^X must be 2-d.*\(4,\)"),
         (lambda: lt.LMM(SPEC, ONE, Y[:, None]), r"y must be 1-d.*\(4, 1\)"),
         (lambda: lt.LMM(SPEC, np.ones((3, 1)), Y), "X has 3 rows, but there are 4"),
         (lambda: lt.LMM(SPEC, ONE, Y[:3]), "y has 3 rows, but there are 4"),
-        (lambda: lt.LMM(SPEC, ONE, [1, 2, np.nan, np.inf]), "1 NaN and 1 infinite"),
+        (lambda: lt.LMM(SPEC, ONE, [1, 2, np.nan, np.inf]), "^y holds 1 NaN and 1 infinite"),
         (lambda: lt.LMM(SPEC, np.full((4, 1), np.nan), Y), "4 NaN"),
         (lambda: lt.LMM(SPEC, np.eye(4), Y), "4 individuals and 4 independent covariates"),
         (lambda: lt.LMM(SPEC, np.eye(4)[:, :3], Y), "fewer than 2 degrees"),
@@ -354,9 +374,19 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=0.0), "dof = 0.0 and scale = 1.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=np.inf), "dof = inf and scale = 1.0 must be positive"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=-1.0), "scale = -1.0 must be positive"),
-        (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "exclude has 3 rows"),
-        (lambda: MODEL.evaluate(h2=0.5, reml=True, include=np.ones(4)), "include must be 2-d"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=0.0), "scale = 0.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=np.inf), "scale = inf must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "^exclude has 3 rows"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, include=np.ones(4)), "^include must be 2-d"),
+        (lambda: MODEL.derivatives(0.0, reml=True), "^log_delta must be 1-d"),
+        (lambda: MODEL.inner(np.ones((3, 1)), h2=0.5), "has 3 rows, but there are 4"),
+        (lambda: dense.covariance(np.ones(4), h2=0.5), "^K must be 2-d"),
+        (lambda: dense.gaussian_nll(0.0, np.zeros(4), np.eye(4)), "^y must be 1-d"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), np.ones(4)), "^V must be 2-d"),
+        (lambda: dense.evaluate(np.eye(4), np.ones((3, 1)), Y, h2=0.5, reml=True), "^X has 3 rows, but there are 4"),
+        (lambda: dense.evaluate(np.eye(4), ONE, Y[:3], h2=0.5, reml=True), "^y has 3 rows, but there are 4"),
         (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
         (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
@@ -393,7 +423,10 @@ def test_inner_products_under_the_inverse_covariance_are_the_dense_ones(s):
     G, X, y = cohort(20, s, 3, seed=5)
     W = np.random.default_rng(6).normal(size=(20, 2))
     inverse = np.linalg.inv(dense.covariance(G @ G.T, h2=0.3))
-    T = lt.LMM(lt.decompose_snps(G), X, y).inner(W, h2=0.3)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    T = m.inner(W, h2=0.3)
+    for other in (m.inner(W, delta=7 / 3), m.inner(W, log_delta=np.log(7 / 3))):
+        np.testing.assert_allclose(other, T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(T[4:, 4:], W.T @ inverse @ W, rtol=1e-10, atol=1e-12)
     # which basis of X stands in front does not matter after it has been eliminated
     P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)

@@ -396,6 +396,35 @@ def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():
         lt.unrelated(np.ones((2, 3)), 0.1)
 
 
+# ---- what does not fit is named ----
+
+
+def test_every_argument_is_named():
+    G, _, X, y = sample(20, 8, 2, 1)
+    K, e = G @ G.T, lt.LMM(lt.decompose_snps(G), X, y).evaluate(h2=0.3, reml=True)
+    for call, message in (
+        (lambda: lt.surface(K, K, X, y, a2=0.5, h2=[0.5], reml=True), "^a2 must be 1-d"),
+        (lambda: lt.surface(K, K, X, y, a2=[0.5], h2=0.5, reml=True), "^h2 must be 1-d"),
+        (lambda: lt.fit_a2(K, K, X, y, reml=True, grid=0.5), "^grid must be 1-d"),
+        (lambda: lt.Prediction(y, K).nll(0.0), "^y_new must be 1-d"),
+        (lambda: lt.predict(y, X, y, G, X, e), "^G must be 2-d"),
+        (lambda: lt.predict(G, X, y, y, X, e), "^G_new must be 2-d"),
+        (lambda: lt.predict(G, X[:9], y, G, X, e), "^X has 9 rows, but there are 20"),
+        (lambda: lt.predict(G, X, y[:9], G, X, e), "^y has 9 rows, but there are 20"),
+        (lambda: lt.predict(G, X, y, G[:9], X, e), "^X_new has 20 rows, but there are 9"),
+        (lambda: lt.rank_snps(y, X, y), "^Z must be 2-d"),
+        (lambda: lt.rank_snps(G, X[:9], y), "^X has 9 rows, but there are 20"),
+        (lambda: lt.rank_snps(G, X, y[:9]), "^y has 9 rows, but there are 20"),
+        (lambda: lt.select_snps(y, X, y, [0, 1], folds=2), "^Z must be 2-d"),
+        (lambda: lt.select_snps(G, X[:9], y, [0, 1], folds=2), "^X has 9 rows, but there are 20"),
+        (lambda: lt.select_snps(G, X, y[:9], [0, 1], folds=2), "^y has 9 rows, but there are 20"),
+        (lambda: lt.choose_pcs(y, [0, 1], folds=2), "^Z must be 2-d"),
+        (lambda: lt.unrelated(y, 0.5), "^K must be 2-d"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 # ---- FaST-LMM 0.6.13, run once on the problem below ----
 
 
