@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 import lmm_teach as lt
 from lmm_teach import dense
 from lmm_teach.likelihood import student_nll
+from lmm_teach.variance import shares
 
 
 def cohort(n, s, d, seed, h2=0.5):
@@ -369,7 +370,7 @@ MODEL = lt.LMM(SPEC, ONE, Y)
         (lambda: MODEL.evaluate(h2=-0.1, reml=True), "h2 = -0.1 must be between"),
         (lambda: MODEL.evaluate(h2=np.nan, reml=True), "h2 = nan"),
         (lambda: MODEL.evaluate(delta=-1.0, reml=True), "delta = -1.0 must be 0 or more"),
-        (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan"),
+        (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan must be a number$"),
         (lambda: MODEL.evaluate(h2=1.0, reml=True), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
@@ -397,6 +398,16 @@ MODEL = lt.LMM(SPEC, ONE, Y)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_shares_of_each_form_to_full_precision():
+    assert shares(0.25, None, None) == (0.25, 0.75)
+    assert shares(None, 3.0, None) == (0.25, 0.75)
+    assert shares(None, None, np.log(3.0)) == pytest.approx((0.25, 0.75), rel=1e-15)
+    for infinite in ((None, np.inf, None), (None, None, np.inf), (0.0, None, None)):
+        assert shares(*infinite) == (0.0, 1.0)
+    for small in ((None, 1e-30, None), (None, None, np.log(1e-30))):
+        assert shares(*small) == pytest.approx((1.0, 1e-30), rel=1e-13)
 
 
 def test_reml_has_no_default():

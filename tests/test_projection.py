@@ -72,6 +72,15 @@ def test_nearly_dependent_columns(distance, kept):
     assert np.abs(X.T @ residual(Q, y)).max() < (1e-14 if len(kept) == 2 else 1e-9)
 
 
+def test_what_is_left_is_orthogonal_to_its_own_digits():
+    """One pass would leave rounding of the size of what it took away."""
+    Q = np.linalg.qr(np.random.default_rng(12).normal(size=(50, 4)))[0]
+    q, r = Q[:, :3], Q[:, 3]
+    left = residual(q, 1e8 * q @ [1.0, -2.0, 3.0] + r)
+    assert np.abs(q.T @ left).max() < 1e-14
+    np.testing.assert_allclose(left, r, atol=1e-7)
+
+
 def test_scale_of_the_kernel_and_of_y():
     G, X, y = cohort(15, 40, 2, 7)
     for scale in (1e-20, 1e-8, 1e8):
