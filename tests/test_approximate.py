@@ -74,6 +74,18 @@ def test_grammar_gamma_is_the_score_test_with_one_number_for_all(cohort, spec):
     np.testing.assert_allclose(np.log10(a.p), a.log10_p, rtol=1e-10)
 
 
+def test_a_kinship_of_full_rank_has_nothing_outside(cohort):
+    c = cohort
+    K = lt.kinship(lt.standardize(c.G)) + 0.1 * np.eye(150)
+    a = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_kinship(K))
+    P, Pi = dense_P(K, c.X, a.null.delta)
+    x = c.G[:, 0]
+    beta = x @ P @ c.y / a.null.sigma2_g / (a.gamma * (x @ Pi @ x))
+    assert a.beta[0] == pytest.approx(beta, rel=1e-8)
+    free = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_kinship(K), independent_snps=True)
+    assert free.gamma == pytest.approx(np.trace(P) / a.null.sigma2_g / (150 - 3), rel=1e-10)
+
+
 def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
     c = cohort
     y = np.random.default_rng(5).standard_normal(150)
