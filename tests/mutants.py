@@ -17,8 +17,8 @@ RECORD = ROOT / "tests" / "mutants.json"
 def change(name: str, path: Path) -> str:
     """The function, and its line as the mutant has it."""
     after = [line[1:].strip() for line in get_diff_for_mutant(name, path=path).splitlines()[2:] if line[:1] == "+"]
-    function = name.rpartition(".")[2].rpartition("__mutmut_")[0].removeprefix("x").replace("ǁ", ".").strip("._")
-    return f"{path.stem}.{function}: {' '.join(after)}"
+    function = name.rpartition(".")[2].rpartition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ")
+    return f"{path.stem}.{function.replace('ǁ', '.')}: {' '.join(after)}"
 
 
 def main() -> None:

@@ -129,6 +129,13 @@ def test_every_block_is_tested_and_reported(cohort, spec, terminal):
     assert terminal.getvalue() == "\r400 of 400 SNPs\n"
 
 
+@pytest.mark.parametrize(("n", "size"), [(100, 1024), (10_000, 838), (10**6, 16)])
+def test_blocks_cover_all_snps_and_hold_64_megabytes(n, size):
+    assert list(approximate._blocks(2 * size + 3, n)) == [
+        slice(0, size), slice(size, 2 * size), slice(2 * size, 2 * size + 3)
+    ]  # fmt: skip
+
+
 def test_grammar_gamma_names_what_does_not_fit(cohort, spec):
     c = cohort
     with pytest.raises(ValueError, match="^X has 149 rows, but there are 150"):
@@ -175,6 +182,8 @@ def test_conjugate_gradients_leave_a_solved_column_alone_and_take_a_zero_one():
 def test_conjugate_gradients_refuse_what_they_cannot_solve():
     with pytest.raises(ValueError, match="not positive definite"):
         lt.conjugate_gradients(lambda V: -V, np.ones((3, 1)))
+    with pytest.raises(ValueError, match=r"not positive definite: vᵀAv = 0\.00e\+00"):
+        lt.conjugate_gradients(lambda V: 0 * V, np.ones((3, 1)))
     with pytest.raises(ValueError, match="^B must be 2-d"):
         lt.conjugate_gradients(lambda V: V, np.ones(3))
     rng = np.random.default_rng(0)
@@ -280,6 +289,8 @@ def test_bolt_reports_each_reading_of_the_genotypes(cohort, terminal):
     c, calls = cohort, []
     b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8, progress=lambda *done: calls.append(done))
     assert calls == [(i, None) for i in range(1, b.iterations + 1)] and terminal.getvalue() == ""
+    few = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8, tolerance=1e-3, **quiet)
+    assert few.iterations < b.iterations / 2
     lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8)
     assert terminal.getvalue() == "".join(f"\r{i} passes over the SNPs" for i in range(1, b.iterations + 1))
 

@@ -62,6 +62,13 @@ def test_the_dense_model_is_a_normal_density(shape, seed, h2):
     assert reml.nll == pytest.approx(-multivariate_normal(np.zeros(n - d), A.T @ V @ A).logpdf(A.T @ y), abs=1e-8)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_the_dense_model_refuses_a_covariance_that_is_singular_up_to_rounding(scale):
+    G, X, y = cohort(20, 5, 2, 1)
+    with pytest.raises(ValueError, match="singular at h2 = 1 .*smaller h2"):
+        dense.evaluate(scale * G @ G.T, X, y, h2=1.0, reml=True)
+
+
 def test_nothing_beats_the_profile():
     """Moving β or the total variance away from the profile only makes the density smaller."""
     G, X, y = cohort(20, 50, 2, 1)

@@ -105,7 +105,7 @@ def test_rlrt_null_of_one_snp_is_that_of_f():
 
 
 def test_rlrt_null_bad_input():
-    for mu, message in (([-1.0, 1], "^eigenvalues from -1 to 1: .* 0 or more"), ([], "not all 0"), ([1.0, 1, 1], "only m = 2")):
+    for mu, message in (([-1.0, 1], "^eigenvalues .* 0 or more"), ([], "not all 0"), ([1.0, 1, 1], "only m = 2")):
         with pytest.raises(ValueError, match=message):
             lt.rlrt_null(mu, 2, 10, seed=1)
 
