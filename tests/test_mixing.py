@@ -97,6 +97,8 @@ def test_an_end_is_searched_up_to_the_first_grid_point():
     y = 3 * G0 @ rng.normal(size=30) + 0.4 * G1 @ np.ones(3) + 0.3 * rng.normal(size=150)
     f = lt.fit_a2(G0 @ G0.T, G1 @ G1.T, np.ones((150, 1)), y, reml=True)
     assert f.boundary is None and 0 < f.a2 < 0.1
+    turned = lt.fit_a2(G1 @ G1.T, G0 @ G0.T, np.ones((150, 1)), y, reml=True)
+    assert turned.boundary is None and turned.a2 == pytest.approx(1 - f.a2, abs=1e-5)
 
 
 def test_the_surface_has_nothing_below_the_fit():
@@ -123,7 +125,7 @@ def test_fit_a2_refuses_proportional_kernels_and_bad_grids():
     K = G0 @ G0.T
     with pytest.raises(ValueError, match="does not depend on a2"):
         lt.fit_a2(K, 2 * K, X, y, reml=True)
-    for grid in ([0.1, 1.0], [0.0, 0.5], [0.0, 0.7, 0.3, 1.0]):
+    for grid in ([0.1, 1.0], [0.0, 0.5], [0.0, 0.7, 0.3, 1.0], [0.0, 0.5, 0.5, 1.0]):
         with pytest.raises(ValueError, match="must rise from 0 to 1"):
             lt.fit_a2(K, K, X, y, reml=True, grid=grid)
 
