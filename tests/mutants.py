@@ -30,7 +30,7 @@ def main() -> None:
         tested = {name: status_by_exit_code[code] for name, code in codes.items() if code is not None}
         if not tested:
             continue
-        alive = [change(name, path) for name, status in tested.items() if status not in ("killed", "timeout")]
+        alive = [change(name, path) for name, status in tested.items() if status != "killed"]
         old = [mutant for mutant in reasons if mutant.startswith(f"{path.stem}.")]
         reasons = {m: r for m, r in reasons.items() if m not in old} | {m: reasons.get(m, "") for m in alive}
         counts = {"mutants": len(codes), "tested": len(tested), "killed": len(tested) - len(alive)}
