@@ -7,21 +7,25 @@
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make nightly  the properties of any input on 10,000 examples each, other ones every time (half an hour)
+# make coverage  how much of the package the tests reach, lines and branches; fails below 98 %
+# make mutants  change the package in thousands of small ways and count the changes that no test notices (hours)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
-SITE_TESTS := access book browser contributing front lite links pages paper reference supply template
+MUTANTS := .venv-mutants
+SITE := access book browser contributing front links lite pages paper reference supply teeth template
 BENCHMARKS := null_model low_rank levels set_levels scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
-book test nbval nightly oldest newest notebooks reference: export OPENBLAS_NUM_THREADS = 1
+book test nbval nightly oldest newest coverage mutants notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
 # The time that what is built bears is that of the last commit, so that two builds of it are equal.
 export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
 
-.PHONY: book pages lite test nbval nightly oldest newest pdf zip links lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test nbval nightly oldest newest coverage mutants pdf zip links lab notebooks reference benchmarks \
+	data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -69,7 +73,25 @@ oldest newest: data
 	$(BIN)/uv pip install --quiet --python .venv-$@ --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --python .venv-$@ --upgrade --only-binary :all: $(VERSIONS) -r pyproject.toml --extra data --extra scale-out
 	PYTHONPATH=. .venv-$@/bin/python -m pytest -n auto --dist loadfile --nbval book \
-		$(filter-out $(SITE_TESTS:%=tests/test_%.py),$(wildcard tests/test_*.py))
+		$(filter-out $(SITE:%=tests/test_%.py),$(wildcard tests/test_*.py))
+
+# Without the tests of the book and its pages, which would reach the package too, but check something else.
+coverage: data
+	$(BIN)/coverage run -m pytest -q $(SITE:%=--ignore=tests/test_%.py) tests
+	$(BIN)/coverage report
+
+# The record is renewed; fails if a mutant survives for which it has no reason. MODULES="gls search" for some alone.
+mutants: data $(MUTANTS)/installed
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(MUTANTS)/bin/mutmut run $(MODULES:%="lmm_teach.%.*")
+	$(MUTANTS)/bin/python tests/mutants.py
+
+# mutmut alone has an environment of its own, which sees the packages of the other one.
+$(MUTANTS)/installed: tests/requirements-mutants.txt .venv/installed
+	$(PYTHON) -m venv $(MUTANTS)
+	$(BIN)/python -c 'import site; print(*site.getsitepackages(), sep="\n")' > $(MUTANTS)/main.pth
+	mv $(MUTANTS)/main.pth $$($(MUTANTS)/bin/python -c 'import site; print(site.getsitepackages()[0])')
+	$(MUTANTS)/bin/python -m pip install --quiet --require-hashes -r tests/requirements-mutants.txt
+	@touch $@
 
 pdf: book
 	$(BIN)/python book/pdf.py
@@ -119,5 +141,10 @@ lock: .venv/installed
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
 
+lock:
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade -c requirements.txt --group mutants -o tests/requirements-mutants.txt
+
 clean:
-	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf _build mutants .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache

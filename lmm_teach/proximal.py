@@ -116,8 +116,7 @@ def loco(
         for field in fields(Scan):
             value = getattr(part, field.name)
             if isinstance(value, np.ndarray):
-                empty = np.full(where.size, "", "U40") if value.dtype.kind == "U" else np.zeros(where.size, value.dtype)
-                result.setdefault(field.name, empty)[columns] = value
+                result.setdefault(field.name, np.zeros(where.size, value.dtype))[columns] = value
         done += columns.size
         report(done, where.size)
     return LocoScan(**result, dof=part.dof, null=None, nulls=nulls)

@@ -74,6 +74,18 @@ def test_grammar_gamma_is_the_score_test_with_one_number_for_all(cohort, spec):
     np.testing.assert_allclose(np.log10(a.p), a.log10_p, rtol=1e-10)
 
 
+def test_a_kinship_of_full_rank_has_nothing_outside(cohort):
+    c = cohort
+    K = lt.kinship(lt.standardize(c.G)) + 0.1 * np.eye(150)
+    a = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_kinship(K))
+    P, Pi = dense_P(K, c.X, a.null.delta)
+    x = c.G[:, 0]
+    beta = x @ P @ c.y / a.null.sigma2_g / (a.gamma * (x @ Pi @ x))
+    assert a.beta[0] == pytest.approx(beta, rel=1e-8)
+    free = lt.grammar_gamma(c.G, c.X, c.y, lt.decompose_kinship(K), independent_snps=True)
+    assert free.gamma == pytest.approx(np.trace(P) / a.null.sigma2_g / (150 - 3), rel=1e-10)
+
+
 def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
     c = cohort
     y = np.random.default_rng(5).standard_normal(150)
@@ -106,6 +118,30 @@ def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
         lt.grammar_gamma(np.where(G == 1, np.inf, G), c.X, c.y, spec)
     with pytest.raises(ValueError, match=r"150 rows.*\(7, 2\)"):
         lt.grammar_gamma(np.ones((7, 2)), c.X, c.y, spec)
+
+
+def test_every_block_is_tested_and_reported(cohort, spec, terminal):
+    c, calls = cohort, []
+    G = np.hstack([c.G] * 3)  # 1,200 columns: two blocks
+    a = lt.grammar_gamma(G, c.X, c.y, spec, progress=lambda *done: calls.append(done))
+    assert calls == [(1024, 1200), (1200, 1200)] and terminal.getvalue() == ""
+    np.testing.assert_allclose(a.chi2, np.tile(lt.grammar_gamma(c.G, c.X, c.y, spec).chi2, 3), rtol=1e-9)
+    assert terminal.getvalue() == "\r400 of 400 SNPs\n"
+
+
+@pytest.mark.parametrize(("n", "size"), [(100, 1024), (10_000, 838), (10**6, 16)])
+def test_blocks_cover_all_snps_and_hold_64_megabytes(n, size):
+    assert list(approximate._blocks(2 * size + 3, n)) == [
+        slice(0, size), slice(size, 2 * size), slice(2 * size, 2 * size + 3)
+    ]  # fmt: skip
+
+
+def test_grammar_gamma_names_what_does_not_fit(cohort, spec):
+    c = cohort
+    with pytest.raises(ValueError, match="^X has 149 rows, but there are 150"):
+        lt.grammar_gamma(c.G, c.X[1:], c.y, spec)
+    with pytest.raises(ValueError, match="^y has 149 rows, but there are 150"):
+        lt.grammar_gamma(c.G, c.X, c.y[1:], spec)
 
 
 # ---- conjugate gradients ----
@@ -146,6 +182,10 @@ def test_conjugate_gradients_leave_a_solved_column_alone_and_take_a_zero_one():
 def test_conjugate_gradients_refuse_what_they_cannot_solve():
     with pytest.raises(ValueError, match="not positive definite"):
         lt.conjugate_gradients(lambda V: -V, np.ones((3, 1)))
+    with pytest.raises(ValueError, match=r"not positive definite: vᵀAv = 0\.00e\+00"):
+        lt.conjugate_gradients(lambda V: 0 * V, np.ones((3, 1)))
+    with pytest.raises(ValueError, match="^B must be 2-d"):
+        lt.conjugate_gradients(lambda V: V, np.ones(3))
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="relative residual"):  # not one matrix, so it never ends
         lt.conjugate_gradients(lambda V: V * rng.uniform(0.1, 10, V.shape), np.ones((3, 1)))
@@ -245,6 +285,16 @@ def test_bolt_estimates_the_variances_within_the_error_of_its_random_vectors(mon
     assert many.h2 == pytest.approx(1 / (1 + many.delta), rel=1e-12)
 
 
+def test_bolt_reports_each_reading_of_the_genotypes(cohort, terminal):
+    c, calls = cohort, []
+    b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8, progress=lambda *done: calls.append(done))
+    assert calls == [(i, None) for i in range(1, b.iterations + 1)] and terminal.getvalue() == ""
+    few = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8, tolerance=1e-3, **quiet)
+    assert few.iterations < b.iterations / 2
+    lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=0.4, delta=0.8)
+    assert terminal.getvalue() == "".join(f"\r{i} passes over the SNPs" for i in range(1, b.iterations + 1))
+
+
 def test_bolt_without_heritability_ends_at_its_bound():
     c = lt.simulate.cohort(200, 500, seed=13)
     U = lt.decompose_kinship(lt.kinship(lt.standardize(c.G))).U
@@ -288,7 +338,8 @@ def test_bolt_itself_is_matched_up_to_its_calibration():
         ({"delta": 0.0}, "delta = 0.0 must be positive"),
         ({"sigma2_g": -1.0, "delta": 1.0}, "sigma2_g = -1.0"),
         ({"y": np.ones(150)}, "degrees of freedom"),
-        ({"X": np.ones((149, 1))}, "150 rows, but there are 149"),
+        ({"X": np.ones((149, 1))}, "^y has 150 rows, but there are 149"),
+        ({"X": np.ones(150)}, "^X must be 2-d"),
         ({"snps": np.array([["a"]])}, "array of numbers"),
     ],
 )

@@ -244,6 +244,12 @@ def test_blocks_make_no_difference_and_progress_is_told():
     np.testing.assert_allclose(scan(snps[:, 4000:4200], X, y, spec).p, r.p[4000:4200], rtol=1e-9)
 
 
+def test_a_scan_that_takes_long_shows_how_far_it_is(terminal):
+    G, X, y, snps = cohort(40, 200, 1, 11)
+    scan(snps, X, y, lt.decompose_snps(G))
+    assert terminal.getvalue() == f"\r{snps.shape[1]} of {snps.shape[1]} SNPs\n"
+
+
 def test_an_interrupted_scan_keeps_what_is_done():
     G, X, y, _ = cohort(40, 200, 1, 12)
     snps = np.random.default_rng(3).integers(0, 3, size=(40, 9000)).astype(float)

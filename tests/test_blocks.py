@@ -427,6 +427,22 @@ def test_an_interrupted_scan_returns_what_is_done():
     np.testing.assert_array_equal(found.p[done], lt.scan_blocks(cut(snps), X, y, spec).p[: len(done)][done])
 
 
+def test_blocks_that_were_done_when_the_scan_was_interrupted_are_kept_in_the_folder(tmp_path):
+    """Three more than the one that was collected: an executor that is done at once, and four blocks in flight."""
+    snps, X, y, spec = problem()
+
+    def stop(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted: 80 SNPs in 4 of 4 blocks are done, kept in"):
+        found = lt.scan_blocks(cut(snps), X, y, spec, blocks.Here(1), progress=stop, folder=tmp_path)
+    assert (found.reason != "not reached").all() and found.missing.dtype == np.int64
+    with Counting() as executor:
+        lt.scan_blocks(cut(snps), X, y, spec, executor, folder=tmp_path)
+    assert executor.count == 2
+
+
 def replaced(snps, number, change):
     for i, block in enumerate(cut(snps)):
         yield change(block) if i == number else block
@@ -478,6 +494,9 @@ def test_the_bar_copes_with_an_unknown_total(total, monkeypatch, capsys):
     known = "" if total is None else " of 5,000"
     assert capsys.readouterr().err == f"\r3,000{known} SNPs\r5,000 of 5,000 SNPs\n"
     monkeypatch.setattr(_progress, "_someone_is_there", lambda: True)
-    monkeypatch.setattr(_progress, "display", lambda widget: None)
+    shown = []
+    monkeypatch.setattr(_progress, "display", shown.append)
+    bar(2000, total)
     bar(3000, total)
+    assert shown == [bar.widget]  # once
     assert (bar.widget.value, bar.widget.max, bar.widget.description) == (3000, total or 3000, f"3,000{known} SNPs")

@@ -191,6 +191,7 @@ def test_initial_value_is_found_in_spite_of_rounding():
     grid = np.linspace(0, 1, 11)
     assert 0.3 not in grid
     assert explore(Draw(), alt=ALT, a=grid, initial={"a": 0.3}).start == (3,)
+    assert explore(Draw(), alt=ALT, method=["ML", "REML"], initial={"method": "REML"}).start == (1,)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +301,16 @@ def test_a_kernel_with_a_reader_shows_widgets_and_draws_one_frame(run):
     assert output["data"]["text/plain"] == "explore: a (3 values); initial a=1"
     (output,) = run("print(calls)", allow_stdin=True)
     assert output["text"] == "[1]\n"
+
+
+def test_jupyterlite_always_has_a_reader(monkeypatch):
+    """There the kernel is the reader's own browser, which cannot answer on standard input."""
+    draw = Draw()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", "emscripten")
+        shown = explore(draw, alt=ALT, a=[1, 2, 3])._repr_mimebundle_()
+    assert set(shown) == {"application/vnd.jupyter.widget-view+json", "text/plain"} and draw.calls == [{"a": 1}]
+    assert set(explore(draw, alt=ALT, a=[1, 2, 3])._repr_mimebundle_()) == {"text/html", "text/plain"}
 
 
 @pytest.mark.parametrize("cell", [FIGURE_CELL, PYPLOT_CELL])

@@ -41,6 +41,20 @@ def test_several_dependent_columns():
     np.testing.assert_allclose(X @ got.b, X @ np.linalg.lstsq(X, np.arange(30.0))[0], rtol=1e-8)
 
 
+def test_the_units_of_a_column_cost_no_rank():
+    """An eigenvalue of 1e-18 of the largest is no zero where Cholesky sees a pivot of the column's own size."""
+    X = np.random.default_rng(6).normal(size=(30, 2))
+    plain, scaled = solve(X.T @ X, X.T @ np.arange(30.0)), X * [1.0, 1e-9]
+    got = solve(scaled.T @ scaled, scaled.T @ np.arange(30.0))
+    assert got.rank == 2
+    np.testing.assert_allclose(got.b * [1.0, 1e-9], plain.b, rtol=1e-12)
+
+
+def test_no_information_is_rank_zero():
+    got = solve(np.zeros((1, 1)), np.zeros(1))
+    assert (got.rank, got.logdet, got.b[0], got.inverse[0, 0]) == (0, 0.0, 0.0, 0.0)
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"shape \(2, 3\), but 2 right-hand"):
         solve(np.ones((2, 3)), np.ones(2))

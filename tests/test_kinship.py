@@ -32,13 +32,23 @@ def test_summary_counts():
     np.testing.assert_allclose(snps.sd[:3], [np.sqrt(0.5), np.sqrt(0.5), 0])
 
 
+def test_constant_means_one_genotype_in_that_snp():
+    """Neither the largest nor the smallest of the sample, and spread by rounding alone or seen only once."""
+    snps = lt.summarize_snps([[1, 0.1, np.nan, 0, 3], [1, 0.1, 2, 2, 0], [1, 0.1, np.nan, 1, 0]])
+    np.testing.assert_array_equal(snps.constant, [True, True, True, False, False])
+    np.testing.assert_array_equal(snps.sd[:3], 0.0)
+    np.testing.assert_allclose(snps.mean, [1, 0.1, 2, 1, 1])
+    np.testing.assert_allclose(snps.sd[3:], np.sqrt([2 / 3, 2]))
+
+
 def test_kinship_is_the_average_outer_product_with_trace_n():
     rng = np.random.default_rng(1)
     Z = lt.standardize(rng.binomial(2, 0.4, (20, 50)))
     K = lt.kinship(Z)
     np.testing.assert_allclose(K, sum(np.outer(z, z) for z in Z.T) / 50, atol=1e-14)
     assert np.trace(K) == pytest.approx(20, abs=1e-12)
-    np.testing.assert_allclose(lt.scale_kinship(7 * K), K, atol=1e-13)
+    for factor in (7, 1e-9):
+        np.testing.assert_allclose(lt.scale_kinship(factor * K), K, atol=1e-13)
 
 
 def test_inputs_are_not_changed():
@@ -51,13 +61,15 @@ def test_inputs_are_not_changed():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.standardize(np.zeros(3)), r"must be 2-d.*\(3,\)"),
+        (lambda: lt.standardize(np.zeros(3)), r"^G must be 2-d.*\(3,\)"),
+        (lambda: lt.summarize_snps(np.zeros(3)), "^G must be 2-d"),
         (lambda: lt.standardize(np.zeros((0, 3))), "no rows"),
         (lambda: lt.standardize([[1.0, np.inf]]), "0 NaN and 1 infinite"),
         (lambda: lt.standardize([["a", "b"]]), "not an array of numbers"),
         (lambda: lt.standardize(np.ones((2, 2)) * 1j), "complex"),
-        (lambda: lt.kinship([[1.0, np.nan]]), "1 NaN"),
+        (lambda: lt.kinship([[1.0, np.nan]]), "^Z holds 1 NaN"),
         (lambda: lt.kinship(np.zeros((3, 0))), "at least one SNP"),
+        (lambda: lt.scale_kinship(np.zeros(4)), "^K must be 2-d"),
         (lambda: lt.scale_kinship(np.zeros((2, 3))), "square"),
         (lambda: lt.scale_kinship(np.zeros((2, 2))), "trace 0"),
     ],

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 import lmm_teach as lt
 from lmm_teach import dense
 from lmm_teach.likelihood import student_nll
+from lmm_teach.variance import shares
 
 
 def cohort(n, s, d, seed, h2=0.5):
@@ -60,6 +61,13 @@ def test_the_dense_model_is_a_normal_density(shape, seed, h2):
     assert reml.nll == pytest.approx(-multivariate_normal(np.zeros(n - d), A.T @ V @ A).logpdf(A.T @ y), abs=1e-8)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_the_dense_model_refuses_a_covariance_that_is_singular_up_to_rounding(scale):
+    G, X, y = cohort(20, 5, 2, 1)
+    with pytest.raises(ValueError, match="singular at h2 = 1 .*smaller h2"):
+        dense.evaluate(scale * G @ G.T, X, y, h2=1.0, reml=True)
+
+
 def test_nothing_beats_the_profile():
     """Moving β or the total variance away from the profile only makes the density smaller."""
     G, X, y = cohort(20, 50, 2, 1)
@@ -83,6 +91,8 @@ def test_slope_and_curvature_are_the_derivatives(shape, seed, reml, log_delta):
     assert slope[0] == pytest.approx(difference, abs=1e-7)
     (below,), (above,) = (m.derivatives([log_delta + t], reml=reml)[0] for t in (-h, h))
     assert curvature[0] == pytest.approx((above - below) / (2 * h), abs=1e-6)
+    many = m.derivatives([log_delta - 1, log_delta, log_delta + 2], reml=reml)
+    assert (many[0][1], many[1][1]) == pytest.approx((slope[0], curvature[0]), rel=1e-9, abs=1e-11)
 
 
 @settings(deadline=None, max_examples=60)
@@ -102,14 +112,15 @@ def test_fit_is_at_least_as_good_as_a_fine_search(shape, seed, h2):
 
 
 @settings(deadline=None, max_examples=60)
-@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), dof=st.sampled_from([0.5, 4.0, 300.0]))
-def test_student_t_is_scipys_density(shape, seed, reml, dof):
+@given(shape=shapes, seed=st.integers(0, 10**6), reml=st.booleans(), dof=st.sampled_from([0.5, 4.0, 300.0]),
+       scale=st.sampled_from([0.3, 1.7]))  # fmt: skip
+def test_student_t_is_scipys_density(shape, seed, reml, dof, scale):
     """Of y at the GLS mean (ML), or of n - d contrasts (REML), with shape matrix scale · M."""
     n, s, d = shape
     G, X, y = cohort(n, s, d, seed)
-    e = lt.LMM(lt.decompose_snps(G), X, y).evaluate(reml=reml, h2=0.4, dof=dof, scale=1.7)
-    slow = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=1.7)
-    M = 1.7 * dense.covariance(G @ G.T, h2=0.4)
+    e = lt.LMM(lt.decompose_snps(G), X, y).evaluate(reml=reml, h2=0.4, dof=dof, scale=scale)
+    slow = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=scale)
+    M = scale * dense.covariance(G @ G.T, h2=0.4)
     A = null_space(X.T) if reml else np.eye(n)
     mean = A.T @ (X @ e.beta)
     density = multivariate_t(mean, A.T @ M @ A, df=dof).logpdf(A.T @ y)
@@ -189,6 +200,46 @@ def test_an_optimum_far_below_the_mean_eigenvalue_is_found():
     f = m.fit(reml=True)
     assert np.log(f.delta) == pytest.approx(-7.87, abs=0.01) and f.nll == pytest.approx(18.59, abs=0.01)
     assert len(f.optima) == 2 and f.boundary is None and not f.unbounded
+    for scale in np.geomspace(0.8, 1, 4):  # wherever the extended grid meets the other one
+        other = spectrum_model([1000.0] * 3 + [scale] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.05, 0.0])
+        assert np.log(other.fit(reml=True).delta) == pytest.approx(-7.87 + np.log(scale), abs=0.02)
+    # ML still grows at the smallest δ of the grid, and stops only far below
+    assert m.derivatives([-4.2, -40.0], reml=False)[0] == pytest.approx([1.42, -3], abs=0.01)
+    ml = m.fit(reml=False)
+    assert ml.unbounded and ml.boundary is None and np.log(ml.delta) == pytest.approx(3.17, abs=0.01)
+
+
+def test_an_end_may_be_better_than_the_optimum_inside():
+    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [1e-3] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.01, 0.005])
+    f = m.fit(reml=True)
+    ((h2, nll),) = f.optima
+    assert f.boundary == "h2=1" and h2 == pytest.approx(0.0324, abs=1e-4) and f.nll < nll - 3
+
+
+def test_the_better_of_two_optima_is_returned():
+    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.5, 0.0])
+    f = m.fit(reml=True)
+    assert [-np.log(h2 / (1 - h2)) for h2, _ in f.optima] == pytest.approx([3.41, -3.14], abs=0.01)
+    assert np.log(f.delta) == pytest.approx(3.41, abs=0.01)
+    nll = [value for _, value in f.optima]
+    assert nll[1] - nll[0] == pytest.approx(20.11 - 18.93, abs=0.01)
+    assert f.boundary is None
+
+
+def test_both_ends_are_flagged():
+    eigenvalues = np.linspace(3, 0.5, 30)
+    m = spectrum_model(eigenvalues, np.sqrt(1 / eigenvalues))  # small λ, large η: no signal
+    for reml in (True, False):
+        assert m.fit(reml=reml).nll == m.evaluate(h2=0, reml=reml).nll
+    falling = m.fit(reml=True)
+    assert (falling.boundary, falling.h2, falling.delta, falling.sigma2_g) == ("h2=0", 0.0, np.inf, 0.0)
+    rising = spectrum_model(eigenvalues, eigenvalues).fit(reml=True)  # η² grows faster than λ: no noise
+    assert rising.boundary == "h2=1"
+    assert np.log(rising.delta) == pytest.approx(np.log(0.5) - 20, abs=1e-12)  # the smallest δ that is looked at
+    K = np.diag(eigenvalues)
+    exact = lt.LMM(lt.decompose_kinship(K), eigenvalues[:, None] ** 0.5 * np.cos(np.arange(30))[:, None],
+                   eigenvalues).fit(reml=True)  # fmt: skip
+    assert (exact.boundary, exact.h2, exact.delta, exact.sigma2_e) == ("h2=1", 1.0, 0.0, 0.0)
 
 
 def test_ml_without_bound_is_seen_beyond_the_grid():
@@ -232,6 +283,32 @@ def test_scaling_k_scales_the_fitted_delta():
     assert big.nll == pytest.approx(f.nll, abs=1e-9)
 
 
+def test_identity_kernel_is_not_identifiable():
+    m = lt.LMM(lt.decompose_kinship(np.eye(10)), np.ones((10, 1)), np.arange(10.0))
+    values = [m.evaluate(h2=h2, reml=True).nll for h2 in (0, 0.3, 1)]
+    np.testing.assert_allclose(values, values[0])
+    with pytest.raises(ValueError, match="does not depend on h2"):
+        m.fit(reml=True)
+    with pytest.raises(ValueError, match="K is zero"):
+        lt.LMM(lt.decompose_kinship(np.zeros((10, 10))), np.ones((10, 1)), np.arange(10.0)).fit(reml=True)
+
+
+def test_collinear_columns_are_dropped_and_reported():
+    G, X, y = cohort(30, 80, 2, 7)
+    spec = lt.decompose_snps(G)
+    wide = lt.LMM(spec, np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], X[:, 0] - X[:, 1]]), y)
+    assert (wide.d, wide.dropped) == (2, (1, 3))
+    assert repr(wide) == "LMM(n=30, rank of X 2, rank of K 29, dropped columns (1, 3) of X)"
+    assert repr(lt.LMM(spec, X, y)) == "LMM(n=30, rank of X 2, rank of K 29)"
+    for reml in (True, False):
+        a, b = wide.evaluate(h2=0.4, reml=reml), lt.LMM(spec, X, y).evaluate(h2=0.4, reml=reml)
+        assert a.nll == pytest.approx(b.nll, abs=1e-9)
+        np.testing.assert_allclose(a.beta[[0, 2]], b.beta)
+        assert np.isnan(a.beta[[1, 3]]).all()
+        np.testing.assert_allclose(a.beta_cov[np.ix_([0, 2], [0, 2])], b.beta_cov)
+        assert np.isnan(a.beta_cov[1]).all()
+
+
 def test_evaluation_after_rotation_allocates_nothing_of_size_n_by_n():
     G, X, y = cohort(400, 500, 2, 8)
     m = lt.LMM(lt.decompose_snps(G), X, y)
@@ -261,11 +338,11 @@ ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0,
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.LMM(SPEC, np.ones(4), Y), r"X must be 2-d.*\(4,\)"),
+        (lambda: lt.LMM(SPEC, np.ones(4), Y), r"^X must be 2-d.*\(4,\)"),
         (lambda: lt.LMM(SPEC, ONE, Y[:, None]), r"y must be 1-d.*\(4, 1\)"),
         (lambda: lt.LMM(SPEC, np.ones((3, 1)), Y), "X has 3 rows, but there are 4"),
         (lambda: lt.LMM(SPEC, ONE, Y[:3]), "y has 3 rows, but there are 4"),
-        (lambda: lt.LMM(SPEC, ONE, [1, 2, np.nan, np.inf]), "1 NaN and 1 infinite"),
+        (lambda: lt.LMM(SPEC, ONE, [1, 2, np.nan, np.inf]), "^y holds 1 NaN and 1 infinite"),
         (lambda: lt.LMM(SPEC, np.full((4, 1), np.nan), Y), "4 NaN"),
         (lambda: lt.LMM(SPEC, np.zeros((4, 2)), Y), "no non-zero column"),
         (lambda: lt.LMM(SPEC, np.zeros((4, 0)), Y), "no non-zero column"),
@@ -275,17 +352,30 @@ ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0,
         (lambda: MODEL.evaluate(h2=-0.1, reml=True), "h2 = -0.1 must be between"),
         (lambda: MODEL.evaluate(h2=np.nan, reml=True), "h2 = nan"),
         (lambda: MODEL.evaluate(delta=-1.0, reml=True), "delta = -1.0 must be 0 or more"),
-        (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan"),
         (lambda: lt.LMM(SPEC, 1e80 * ONE, Y), r"X has columns .* 1.0e\+80, outside 1e-70 to 1e\+70.*use another unit"),
         (lambda: lt.LMM(SPEC, ONE, 1e-80 * Y), r"y has columns .* 4.0e-80, outside"),
         (lambda: lt.decompose_kinship(1e150 * np.eye(4)), r"K0 has columns .* outside 1e-140 to 1e\+140"),
         (lambda: lt.LMM(ONE_OUTSIDE, ONE, Y).evaluate(delta=1e-20, reml=True), "rounding leaves no digit of rᵀPr"),
         (lambda: MODEL.inner(ONE, h2=1.0), "h2 = 1 with a K of rank 3 and 4 individuals"),
         (lambda: MODEL.inner(ONE, delta=0.0), "M has no inverse"),
+        (lambda: MODEL.evaluate(log_delta=np.nan, reml=True), "log_delta = nan must be a number$"),
+        (lambda: MODEL.evaluate(h2=1.0, reml=True), "rank is 3 with 4 individuals"),
+        (lambda: MODEL.evaluate(delta=0.0, reml=False), "rank is 3 with 4 individuals"),
+        (lambda: MODEL.evaluate(log_delta=-1e9, reml=False), "rank is 3 with 4 individuals"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=0.0), "dof = 0.0 and scale = 1.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=np.inf), "dof = inf and scale = 1.0 must be positive"),
         (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=-1.0), "scale = -1.0 must be positive"),
-        (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "exclude has 3 rows"),
-        (lambda: MODEL.evaluate(h2=0.5, reml=True, include=np.ones(4)), "include must be 2-d"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=0.0), "scale = 0.0 must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, dof=3, scale=np.inf), "scale = inf must be positive"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, exclude=np.ones((3, 1))), "^exclude has 3 rows"),
+        (lambda: MODEL.evaluate(h2=0.5, reml=True, include=np.ones(4)), "^include must be 2-d"),
+        (lambda: MODEL.derivatives(0.0, reml=True), "^log_delta must be 1-d"),
+        (lambda: MODEL.inner(np.ones((3, 1)), h2=0.5), "has 3 rows, but there are 4"),
+        (lambda: dense.covariance(np.ones(4), h2=0.5), "^K must be 2-d"),
+        (lambda: dense.gaussian_nll(0.0, np.zeros(4), np.eye(4)), "^y must be 1-d"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), np.ones(4)), "^V must be 2-d"),
+        (lambda: dense.evaluate(np.eye(4), np.ones((3, 1)), Y, h2=0.5, reml=True), "^X has 3 rows, but there are 4"),
+        (lambda: dense.evaluate(np.eye(4), ONE, Y[:3], h2=0.5, reml=True), "^y has 3 rows, but there are 4"),
         (lambda: dense.covariance(np.ones((2, 3)), h2=0.5), "square"),
         (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
@@ -296,6 +386,16 @@ ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0,
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_shares_of_each_form_to_full_precision():
+    assert shares(0.25, None, None) == (0.25, 0.75)
+    assert shares(None, 3.0, None) == (0.25, 0.75)
+    assert shares(None, None, np.log(3.0)) == pytest.approx((0.25, 0.75), rel=1e-15)
+    for infinite in ((None, np.inf, None), (None, None, np.inf), (0.0, None, None)):
+        assert shares(*infinite) == (0.0, 1.0)
+    for small in ((None, 1e-30, None), (None, None, np.log(1e-30))):
+        assert shares(*small) == pytest.approx((1.0, 1e-30), rel=1e-13)
 
 
 def test_reml_has_no_default():
@@ -322,7 +422,10 @@ def test_inner_products_under_the_inverse_covariance_are_the_dense_ones(s):
     G, X, y = cohort(20, s, 3, seed=5)
     W = np.random.default_rng(6).normal(size=(20, 2))
     inverse = np.linalg.inv(dense.covariance(G @ G.T, h2=0.3))
-    T = lt.LMM(lt.decompose_snps(G), X, y).inner(W, h2=0.3)
+    m = lt.LMM(lt.decompose_snps(G), X, y)
+    T = m.inner(W, h2=0.3)
+    for other in (m.inner(W, delta=7 / 3), m.inner(W, log_delta=np.log(7 / 3))):
+        np.testing.assert_allclose(other, T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(T[4:, 4:], W.T @ inverse @ W, rtol=1e-10, atol=1e-12)
     # which basis of X stands in front does not matter after it has been eliminated
     P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)

@@ -97,6 +97,8 @@ def test_an_end_is_searched_up_to_the_first_grid_point():
     y = 3 * G0 @ rng.normal(size=30) + 0.4 * G1 @ np.ones(3) + 0.3 * rng.normal(size=150)
     f = lt.fit_a2(G0 @ G0.T, G1 @ G1.T, np.ones((150, 1)), y, reml=True)
     assert f.boundary is None and 0 < f.a2 < 0.1
+    turned = lt.fit_a2(G1 @ G1.T, G0 @ G0.T, np.ones((150, 1)), y, reml=True)
+    assert turned.boundary is None and turned.a2 == pytest.approx(1 - f.a2, abs=1e-5)
 
 
 def test_the_surface_has_nothing_below_the_fit():
@@ -123,7 +125,7 @@ def test_fit_a2_refuses_proportional_kernels_and_bad_grids():
     K = G0 @ G0.T
     with pytest.raises(ValueError, match="does not depend on a2"):
         lt.fit_a2(K, 2 * K, X, y, reml=True)
-    for grid in ([0.1, 1.0], [0.0, 0.5], [0.0, 0.7, 0.3, 1.0]):
+    for grid in ([0.1, 1.0], [0.0, 0.5], [0.0, 0.7, 0.3, 1.0], [0.0, 0.5, 0.5, 1.0]):
         with pytest.raises(ValueError, match="must rise from 0 to 1"):
             lt.fit_a2(K, K, X, y, reml=True, grid=grid)
 
@@ -224,6 +226,7 @@ def test_rank_is_the_order_of_univariate_f():
     assert set(order[-2:]) == {0, 1}
     np.testing.assert_array_equal(order[:-2] - 2, np.argsort(-F))
     np.testing.assert_array_equal(lt.rank_snps(1e6 * Z, X, 1e-6 * y), np.argsort(-F))
+    np.testing.assert_array_equal(lt.rank_snps(np.repeat(Z[:, :1], 100, axis=1), X, y), np.arange(100))  # no preference
 
 
 def strong(n, s, seed, causal=3):
@@ -253,7 +256,7 @@ def test_selection_is_what_a_loop_over_folds_gives():
             cov = V[np.ix_(out, out)] - gain @ V[np.ix_(train, out)] + left @ f.beta_cov @ left.T
             assert got.nll[fold, j] == pytest.approx(-multivariate_normal(mean, cov).logpdf(y[out]), abs=1e-6)
             assert got.mse[fold, j] == pytest.approx(np.mean((y[out] - mean) ** 2), rel=1e-6)
-    assert got.chosen == counts[got.nll.sum(axis=0).argmin()]
+    assert got.counts.tolist() == counts and got.chosen == counts[got.nll.sum(axis=0).argmin()]
     np.testing.assert_array_equal(got.order, lt.rank_snps(Z, X, y))
 
 
@@ -270,15 +273,17 @@ def test_few_strong_snps_are_chosen_many_weak_ones_too_and_none_for_nothing():
 
 def test_random_folds_repeat_with_their_seed_and_have_equal_sizes():
     Z, X, y, _ = strong(53, 30, 1)
-    one, again, other = (lt.select_snps(Z, X, y, [0, 2], folds=5, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (lt.select_snps(Z, X, y, [0, 2], folds=5, seed=seed) for seed in (0, 0, 2))
     np.testing.assert_array_equal(one.nll, again.nll)
+    np.testing.assert_array_equal(one.nll, lt.select_snps(Z, X, y, [0, 2], folds=5).nll)
+    np.testing.assert_array_equal(lt.choose_pcs(Z, [0, 2], folds=5).nll, lt.choose_pcs(Z, [0, 2], folds=5, seed=0).nll)
     assert (one.nll != other.nll).any() and one.nll.shape == (5, 2)
 
 
 def test_bad_counts_and_folds_are_named():
     Z, X, y, _ = strong(30, 10, 1)
     with pytest.raises(ValueError, match="from 0 to 11, but 10 SNPs allow 0 to 10"):
-        lt.select_snps(Z, X, y, [0, 11], folds=5)
+        lt.select_snps(Z, X, y, [0, 1, 11], folds=5)
     for counts in ([2, 1], [], [0.5, 1.0], 3):
         with pytest.raises(ValueError, match="increasing whole numbers"):
             lt.select_snps(Z, X, y, counts, folds=5)
@@ -296,6 +301,7 @@ def test_labels_may_be_words():
     Z, X, y, _ = strong(30, 10, 1)
     words = np.array(["north", "south", "east"])[np.arange(30) % 3]
     assert lt.select_snps(Z, X, y, [0, 1], folds=words).nll.shape == (3, 2)
+    assert lt.select_snps(Z, X, y, [1], folds=words).chosen == 1
 
 
 # ---- choosing components ----
@@ -378,8 +384,9 @@ def test_too_many_components_are_refused():
     Z = lt.standardize(simulate.cohort(30, 12, seed=1, chromosomes=1).G)
     with pytest.raises(ValueError, match=r"from 0 to 29, but 30 individuals allow 0 to 28"):
         lt.choose_pcs(Z, [0, 29], folds=3)
-    with pytest.raises(ValueError, match="8 SNPs of 30 individuals have 8 components, and no noise is left for 9"):
-        lt.choose_pcs(Z, [0, 9], folds=3)
+    for most in (8, 9):
+        with pytest.raises(ValueError, match=f"8 SNPs of 30 .* have 8 components, and no noise is left for {most}"):
+            lt.choose_pcs(Z, [0, most], folds=3)
 
 
 def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():
@@ -394,6 +401,35 @@ def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():
     np.testing.assert_array_equal(K, before)
     with pytest.raises(ValueError, match="square"):
         lt.unrelated(np.ones((2, 3)), 0.1)
+
+
+# ---- what does not fit is named ----
+
+
+def test_every_argument_is_named():
+    G, _, X, y = sample(20, 8, 2, 1)
+    K, e = G @ G.T, lt.LMM(lt.decompose_snps(G), X, y).evaluate(h2=0.3, reml=True)
+    for call, message in (
+        (lambda: lt.surface(K, K, X, y, a2=0.5, h2=[0.5], reml=True), "^a2 must be 1-d"),
+        (lambda: lt.surface(K, K, X, y, a2=[0.5], h2=0.5, reml=True), "^h2 must be 1-d"),
+        (lambda: lt.fit_a2(K, K, X, y, reml=True, grid=0.5), "^grid must be 1-d"),
+        (lambda: lt.Prediction(y, K).nll(0.0), "^y_new must be 1-d"),
+        (lambda: lt.predict(y, X, y, G, X, e), "^G must be 2-d"),
+        (lambda: lt.predict(G, X, y, y, X, e), "^G_new must be 2-d"),
+        (lambda: lt.predict(G, X[:9], y, G, X, e), "^X has 9 rows, but there are 20"),
+        (lambda: lt.predict(G, X, y[:9], G, X, e), "^y has 9 rows, but there are 20"),
+        (lambda: lt.predict(G, X, y, G[:9], X, e), "^X_new has 20 rows, but there are 9"),
+        (lambda: lt.rank_snps(y, X, y), "^Z must be 2-d"),
+        (lambda: lt.rank_snps(G, X[:9], y), "^X has 9 rows, but there are 20"),
+        (lambda: lt.rank_snps(G, X, y[:9]), "^y has 9 rows, but there are 20"),
+        (lambda: lt.select_snps(y, X, y, [0, 1], folds=2), "^Z must be 2-d"),
+        (lambda: lt.select_snps(G, X[:9], y, [0, 1], folds=2), "^X has 9 rows, but there are 20"),
+        (lambda: lt.select_snps(G, X, y[:9], [0, 1], folds=2), "^y has 9 rows, but there are 20"),
+        (lambda: lt.choose_pcs(y, [0, 1], folds=2), "^Z must be 2-d"),
+        (lambda: lt.unrelated(y, 0.5), "^K must be 2-d"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 # ---- FaST-LMM 0.6.13, run once on the problem below ----

@@ -59,14 +59,55 @@ def test_dependent_columns_of_x_change_nothing():
     assert kept == [0, 1] and Q.shape == (15, 2)
 
 
+@pytest.mark.parametrize(("distance", "kept"), [(1e-3, [0, 1]), (3e-10, [0, 1]), (3e-11, [0]), (0.0, [0])])
+def test_nearly_dependent_columns(distance, kept):
+    """Q is orthonormal however little is left of a column; below 1e-10 of its length the column is left out."""
+    rng = np.random.default_rng(11)
+    one, other = np.linalg.qr(rng.normal(size=(50, 2)))[0].T
+    y = rng.normal(size=50)
+    X = np.column_stack([one, one + distance * other])
+    Q, found = independent(X)
+    assert found == kept
+    np.testing.assert_allclose(Q.T @ Q, np.eye(len(kept)), rtol=0, atol=1e-14)
+    assert np.abs(X.T @ residual(Q, y)).max() < (1e-14 if len(kept) == 2 else 1e-9)
+
+
+def test_what_is_left_is_orthogonal_to_its_own_digits():
+    """One pass would leave rounding of the size of what it took away."""
+    Q = np.linalg.qr(np.random.default_rng(12).normal(size=(50, 4)))[0]
+    q, r = Q[:, :3], Q[:, 3]
+    left = residual(q, 1e8 * q @ [1.0, -2.0, 3.0] + r)
+    assert np.abs(q.T @ left).max() < 1e-14
+    np.testing.assert_allclose(left, r, atol=1e-7)
+
+
 def test_scale_of_the_kernel_and_of_y():
     G, X, y = cohort(15, 40, 2, 7)
-    for scale in (1e-8, 1e8):
+    for scale in (1e-20, 1e-8, 1e8):
         P = lt.project_kinship(scale * G @ G.T, X, y)
         assert P.nll(delta=0.7 * scale) == pytest.approx(lt.project_kinship(G @ G.T, X, y).nll(delta=0.7), abs=1e-8)
         assert P.S.size == 13
-    P, Q = lt.project_snps(G, X, y), lt.project_snps(G, X, 1000 * y)
-    assert Q.nll(h2=0.3) - P.nll(h2=0.3) == pytest.approx(13 * np.log(1000), abs=1e-9)
+    P = lt.project_snps(G, X, y)
+    for scale in (1e-9, 1000, 1e9):
+        Q = lt.project_snps(G, X, scale * y)
+        assert Q.nll(h2=0.3) - P.nll(h2=0.3) == pytest.approx(13 * np.log(scale), abs=1e-9)
+        with pytest.raises(ValueError, match="explains y exactly"):
+            lt.project_snps(G, X, scale * X @ [1.0, np.pi])
+
+
+def test_a_full_kernel_needs_no_noise():
+    G, X, y = cohort(10, 40, 2, 10)
+    P, K = lt.project_kinship(G @ G.T + np.eye(10), X, y), G @ G.T + np.eye(10)
+    assert P.nll(h2=1.0) == pytest.approx(dense.evaluate(K, X, y, h2=1.0, reml=True).nll, abs=1e-9)
+
+
+def test_one_negative_direction_is_rounding_or_refused():
+    """The limit is a millionth of the largest eigenvalue, not of the mean one, and it looks at the smallest."""
+    X, y = np.eye(10)[:, :1], np.arange(10.0)
+    large = [1.0, 1000.0, *[1.0] * 7]
+    assert lt.project_kinship(np.diag([*large, -5e-4]), X, y).S.size == 8
+    with pytest.raises(ValueError, match=r"from 1e\+03 down to -0\.005 or below"):
+        lt.project_kinship(np.diag([*large, -5e-3]), X, y)
 
 
 def test_the_bimodal_spectrum_and_the_two_levels():
@@ -87,7 +128,7 @@ def test_kernels_that_x_explains_leave_linear_regression():
     regression = dense.evaluate(np.zeros((12, 12)), X, y, h2=0.0, reml=True).nll
     for project, kernel in (
         (lt.project_kinship, np.zeros((12, 12))), (lt.project_kinship, X @ X.T), (lt.project_snps, np.zeros((12, 40))),
-        (lt.project_snps, X), (lt.project_snps, np.hstack([X] * 7)),
+        (lt.project_snps, np.zeros((12, 3))), (lt.project_snps, X), (lt.project_snps, np.hstack([X] * 7)),
     ):  # fmt: skip
         P = project(kernel, X, y)
         assert P.S.size == 0 and P.m == 10
@@ -106,12 +147,18 @@ def test_a_kernel_that_is_mostly_in_the_direction_of_x():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.project_kinship(np.ones((3, 2)), np.ones((3, 1)), np.ones(3)), "square"),
-        (lambda: lt.project_kinship(np.eye(3), np.ones((2, 1)), np.ones(3)), "X has 2 rows"),
+        (lambda: lt.project_kinship(np.ones((3, 2)), np.ones((3, 1)), np.ones(3)), "^K must be square"),
+        (lambda: lt.project_kinship(np.ones(3), np.ones((3, 1)), np.ones(3)), "^K must be 2-d"),
+        (lambda: lt.project_snps(np.ones(3), np.ones((3, 1)), np.ones(3)), "^G must be 2-d"),
+        (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.arange(5.0)).derivatives(1.0), "^log_delta must"),
+        (lambda: lt.project_kinship(np.eye(3), np.ones((2, 1)), np.ones(3)), "^X has 2 rows"),
         (lambda: lt.project_snps(np.ones((3, 1)), np.ones((3, 1)), np.ones(2)), "y has 2 rows"),
         (lambda: lt.project_kinship(np.diag([1.0, 1.0, -1.0]), np.ones((3, 1)), np.ones(3)), "positive semi-definite"),
         (lambda: lt.project_kinship(np.eye(3) + np.eye(3, k=1), np.ones((3, 1)), np.ones(3)), "not symmetric"),
         (lambda: lt.project_kinship(np.eye(3), np.eye(3)[:, :2], np.arange(3.0)), "fewer than 2 degrees"),
+        (lambda: lt.project_snps(np.eye(3), np.eye(3), np.arange(3.0)), "fewer than 2 degrees"),
+        (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.full(5, 7.0)), "explains y exactly"),
+        (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.zeros(5)), "explains y exactly"),
         (lambda: lt.project_snps(np.eye(5)[:, :1], np.ones((5, 1)), np.arange(5.0)).nll(h2=1.0), "leaves 3 of 4"),
         (lambda: lt.project_snps(np.eye(5), np.ones((5, 1)), np.arange(5.0)).nll(), "exactly one"),
     ],

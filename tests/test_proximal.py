@@ -30,6 +30,16 @@ def test_loco_is_a_scan_per_chromosome():
     assert (r.reason == "constant").sum() == 1 and r.null is None
 
 
+def test_two_chromosomes_suffice_and_each_is_reported(terminal):
+    people = simulate.cohort(40, 60, seed=1, chromosomes=2)
+    calls = []
+    r = lt.loco(people.G, people.chrom, np.ones((40, 1)), people.y, progress=lambda *done: calls.append(done))
+    assert calls == [(30, 60), (60, 60)] and terminal.getvalue() == ""
+    assert r.dof == 38 and np.isfinite(r.p).all()
+    lt.loco(people.G, people.chrom, np.ones((40, 1)), people.y)
+    assert terminal.getvalue() == "\r30 of 60 SNPs\r60 of 60 SNPs\n"  # and no word from the scan of a chromosome
+
+
 def test_loco_agrees_with_fastlmm():
     """fastlmm 0.6.13, single_snp with leave-one-chromosome-out, HS1940 CD8: δ fixed per chromosome, the same F."""
     people, phenotype = genotypes("hs_n1")
@@ -63,6 +73,7 @@ def test_windows_stay_on_their_chromosome():
         (lambda: lt.window([1, 1], [3], 0, 5), "one length"),
         (lambda: lt.window([1, 1], [3, 4], 2, 5), "no index of 2"),
         (lambda: lt.window([1, 1], [3, 4], 0, -1), "0 or more"),
+        (lambda: lt.loco(np.ones(4), [1, 2, 3, 4], np.ones((4, 1)), np.arange(4.0)), "^snps must be 2-d"),
         (lambda: lt.loco(np.eye(4), [1, 1, 1], np.ones((4, 1)), np.arange(4.0)), "there are 4 SNPs"),
         (lambda: lt.loco(np.eye(4), [1, 1, 1, 1], np.ones((4, 1)), np.arange(4.0)), "fewer than two chromosomes"),
         (lambda: lt.loco(np.column_stack([np.eye(4)[:, :2], np.ones(4)]), [1, 1, 2], np.ones((4, 1)), np.arange(4.0)),

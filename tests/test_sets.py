@@ -105,7 +105,7 @@ def test_rlrt_null_of_one_snp_is_that_of_f():
 
 
 def test_rlrt_null_bad_input():
-    for mu, message in (([-1.0, 1], "0 or more"), ([], "not all 0"), ([1.0, 1, 1], "only m = 2")):
+    for mu, message in (([-1.0, 1], "^eigenvalues .* 0 or more"), ([], "not all 0"), ([1.0, 1, 1], "only m = 2")):
         with pytest.raises(ValueError, match=message):
             lt.rlrt_null(mu, 2, 10, seed=1)
 
@@ -207,9 +207,9 @@ def test_bad_sets(sample, test):
             test(X * 2.0, X, y, background)
         with pytest.raises(ValueError, match="explains the whole set"):
             test(np.zeros((150, 2)), X, y, background)
-        with pytest.raises(ValueError, match=r"X|rows"):
+        with pytest.raises(ValueError, match="^X has 150 rows, but there are 100"):
             test(Z[:100, :3], X, y, background)
-        with pytest.raises(ValueError, match="G1"):
+        with pytest.raises(ValueError, match="^G1 holds 300 NaN"):
             test(np.full((150, 2), np.nan), X, y, background)
 
 
@@ -281,7 +281,7 @@ def test_bad_pairs(sample):
     few = lt.decompose_snps(lt.standardize(G[:4]))
     with pytest.raises(ValueError, match="degrees of freedom"):
         lt.epistasis(G[:4], [[0, 1]], np.ones((4, 1)), y[:4], few)
-    with pytest.raises(ValueError, match="snps"):
+    with pytest.raises(ValueError, match="^snps has 100 rows, but there are 150"):
         lt.epistasis(G[:100], [[0, 1]], X, y, spec)
-    with pytest.raises(ValueError, match="snps"):
+    with pytest.raises(ValueError, match="^snps holds .* NaN"):
         lt.epistasis(np.where(G == 2, np.nan, G), [[0, 1]], X, y, spec)

@@ -23,7 +23,7 @@ def assert_decomposes(spec, K, rank):
 
 
 @settings(deadline=None, max_examples=60)
-@given(n=st.integers(2, 25), s=st.integers(1, 60), seed=st.integers(0, 10**6), scale=st.sampled_from([1e-6, 1, 1e6]))
+@given(n=st.integers(2, 25), s=st.integers(1, 60), seed=st.integers(0, 10**6), scale=st.sampled_from([1e-20, 1, 1e6]))
 def test_snps_and_kinship_give_the_same_matrix(n, s, seed, scale):
     G = scale * snps(n, s, seed)
     rank = min(n - 1, s)  # centred columns cannot reach the direction of the ones
@@ -33,7 +33,9 @@ def test_snps_and_kinship_give_the_same_matrix(n, s, seed, scale):
 
 def test_full_rank_without_centring():
     G = np.random.default_rng(2).normal(size=(12, 30))
-    assert_decomposes(lt.decompose_snps(G), G @ G.T, 12)
+    spec = lt.decompose_snps(G)
+    assert_decomposes(spec, G @ G.T, 12)
+    assert spec.clipped == 0.0
 
 
 def test_zero_columns_and_a_zero_matrix():
@@ -53,6 +55,33 @@ def test_mixing(a2, s0, s1):
     by_kinship = lt.decompose_kinship(G0 @ G0.T, G1 @ G1.T, a2)
     assert_decomposes(by_snps, K, np.linalg.matrix_rank(K))
     assert_decomposes(by_kinship, K, by_snps.k)
+
+
+def test_rounding_is_clipped_and_reported_but_an_indefinite_matrix_is_refused():
+    G = snps(15, 40)
+    K = G @ G.T
+    u = np.ones(15) / np.sqrt(15)
+    spec = lt.decompose_kinship(K - 1e-9 * np.outer(u, u))  # the null direction of K pushed below zero
+    assert spec.clipped == pytest.approx(-1e-9, rel=1e-3)
+    assert spec.k == 14
+    assert "clipped -1.0e-09" in repr(spec)
+    with pytest.raises(ValueError, match=r"1 of 15 eigenvalues are negative, the smallest -0\.1 "):
+        lt.decompose_kinship(K - 0.1 * np.outer(u, u))
+    for scale in (1e-12, 1e12):  # the limit is relative
+        few = G[:, :3] @ G[:, :3].T  # eleven more eigenvalues are zero, up to rounding
+        with pytest.raises(ValueError, match="not positive semi-definite: 1 of 15"):
+            lt.decompose_kinship(scale * (few - 0.1 * np.outer(u, u)))
+    with pytest.raises(ValueError, match="not positive semi-definite: 15 of 15"):
+        lt.decompose_kinship(-np.eye(15))
+
+
+def test_only_a_negative_eigenvalue_beyond_rounding_is_shown():
+    """Three eigenvalues of one size: n eps is 6.7e-16 of it, whatever the unit of K."""
+    for scale in (1e-9, 1.0, 1e9):
+        for clipped, shown in ((0.0, ""), (-6e-16, ""), (-8e-16, f", clipped {-8e-16 * scale:.1e}")):
+            spec = lt.Spectrum(np.eye(3), np.full(3, scale), clipped * scale)
+            assert repr(spec) == f"Spectrum(n=3, rank 3{shown})"
+    assert repr(lt.decompose_kinship(np.zeros((4, 4)))) == "Spectrum(n=4, rank 0)"
 
 
 @pytest.mark.parametrize("digits", [8, 9, 12])
@@ -95,17 +124,18 @@ BENT = np.eye(3) + np.array([[0, 1e-3, 0], [0, 0, 0], [0, 0, 0]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lt.decompose_kinship(np.ones((3, 2))), r"square.*\(3, 2\)"),
-        (lambda: lt.decompose_kinship(BENT), r"not symmetric.*0\.001"),
-        (lambda: lt.decompose_kinship(np.full((2, 2), np.nan)), "4 NaN"),
+        (lambda: lt.decompose_kinship(np.ones((3, 2))), r"^K0 must be square.*\(3, 2\)"),
+        (lambda: lt.decompose_kinship(BENT), r"^K0 is not symmetric.*0\.001"),
+        (lambda: lt.decompose_kinship(np.full((2, 2), np.nan)), "^K0 holds 4 NaN"),
+        (lambda: lt.decompose_kinship(np.eye(3), np.ones((3, 2)), 0.5), "^K1 must be square"),
         (lambda: lt.decompose_kinship(np.eye(3), np.eye(4), 0.5), r"\(3, 3\) and K1 is \(4, 4\)"),
         (lambda: lt.decompose_kinship(np.eye(3), None, 0.5), "K1 was not passed"),
         (lambda: lt.decompose_kinship(np.eye(3), np.eye(3), 1.5), r"a2 = 1.5 is not between"),
         (lambda: lt.decompose_kinship(np.eye(3), np.eye(3), np.nan), "a2 = nan"),
-        (lambda: lt.decompose_snps(np.eye(3), np.eye(4), 0.5), "4 rows, but there are 3"),
+        (lambda: lt.decompose_snps(np.eye(3), np.eye(4), 0.5), "^G1 has 4 rows, but there are 3"),
         (lambda: lt.decompose_snps(np.eye(3), None, 0.2), "G1 was not passed"),
         (lambda: lt.decompose_snps(np.eye(3), np.eye(3), -0.1), "a2 = -0.1"),
-        (lambda: lt.decompose_snps(np.array([[1.0, np.inf]])), "1 infinite"),
+        (lambda: lt.decompose_snps(np.array([[1.0, np.inf]])), "^G0 holds 0 NaN and 1 infinite"),
         (lambda: lt.decompose_snps(np.zeros(3)), "2-d"),
     ],
 )
