@@ -6,16 +6,19 @@
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals
+# make fuzz   give the PLINK reader malformed files for SECONDS=3600 (Linux on x86-64, Python 3.11 to 3.13)
 PYTHON ?= python3
 BIN := .venv/bin
 LITE := .venv-lite
+FUZZ := .venv-fuzz
+SECONDS := 3600
 BENCHMARKS := null_model low_rank scan refit approximate blocks pages
 REFERENCE := run_gemma run_fastlmm fastlmm_lines fastlmm_defects run_bolt run_lme4 referee run_pylmm one_snp
 
 # Threads of BLAS that fight for cores, of two workers or with other programs, can slow it down tenfold.
 book test nbval notebooks reference: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks data clean lock
+.PHONY: book pages lite test nbval pdf zip links lab notebooks reference benchmarks fuzz data clean lock
 
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
@@ -78,6 +81,17 @@ benchmarks: data
 	@failed=; for script in $(BENCHMARKS); do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; \
 	done; test -z "$$failed" || { echo "targets missed, or programs that disagree:$$failed" >&2; exit 1; }
+
+# Inputs that reached something new are kept, and the first that fails ends it and is written beside them.
+fuzz: $(FUZZ)/installed
+	@mkdir -p $(FUZZ)/corpus
+	PYTHONPATH=.:$$(echo .venv/lib/python*/site-packages) $(FUZZ)/bin/python tests/fuzz_plink.py \
+		-max_total_time=$(SECONDS) -len_control=0 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus
+
+$(FUZZ)/installed: tests/fuzz_requirements.txt .venv/installed
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --require-hashes -r tests/fuzz_requirements.txt
+	@touch $@
 
 data: .venv/installed
 	@$(BIN)/python -m lmm_teach.data
