@@ -57,7 +57,9 @@ def main(paths):
     book = Path(__file__).parent
     for path in map(Path, paths or sorted((*book.glob("*.ipynb"), *book.glob("template/*.ipynb")))):
         notebook = clean(execute(nbformat.read(path, as_version=4), path.parent))
-        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        part = path.with_name(f".{path.name}.part")  # so that the notebook is whole whenever this is killed
+        part.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        part.replace(path)
         print(path.name)
 
 

@@ -9,7 +9,7 @@ them; `simulate`, `data` and `plink` supply cohorts; `plot` and `explore` draw.
 from importlib import import_module
 from types import ModuleType
 
-from . import dense, plink, plot, simulate
+from . import _quiet, dense, plink, plot, simulate  # noqa: F401
 from .approximate import BoltInf, GrammarGamma, bolt_inf, conjugate_gradients, grammar_gamma
 from .association import Scan, lambda_gc, scan
 from .blocks import Unfinished, scan_blocks

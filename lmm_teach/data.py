@@ -20,6 +20,7 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def hs1940() -> HS1940:
     ------
     FileNotFoundError
         if no source has the data; the message names each source's fault and every way out
+    OSError
+        if the cache cannot be written, or there is no home folder to hold it
     """
     return _find(
         cache_folder(),
@@ -183,14 +186,17 @@ def _kept(folder: str, name: str) -> Path:
 
 def cache_folder() -> Path:
     """Name the folder that holds the data: ``LMM_TEACH_DATA``, else the user's cache folder of the system."""
-    if chosen := os.environ.get("LMM_TEACH_DATA"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        if chosen := os.environ.get("LMM_TEACH_DATA"):
+            return Path(chosen).expanduser()
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as fault:
+        raise OSError(f"no folder for the data ({fault}) Set LMM_TEACH_DATA to one that can be written.") from fault
     return Path(base) / "lmm_teach"
 
 
@@ -200,17 +206,18 @@ def _find(cache: Path, sources: Iterable[Source]) -> HS1940:
         f"the cache {cache}: " + "; ".join(f"{name} is {_state(cache / name)}" for name in _wanting(cache))
     ]
     for label, read in sources:
-        try:
-            for name in _wanting(cache):
+        for name in _wanting(cache):
+            try:
                 content = read(name)
                 if (found := hashlib.sha256(content).hexdigest()) != HS1940_SHA256[name]:
                     raise ValueError(
                         f"{name} has {len(content)} bytes and SHA-256 {found[:12]}…, "
                         f"expected {HS1940_SHA256[name][:12]}…"
                     )
-                _write(cache / name, content)
-        except (OSError, EOFError, zlib.error, ValueError, ImportError, subprocess.SubprocessError) as fault:
-            faults.append(f"{label}: {fault}")
+            except (OSError, EOFError, zlib.error, ValueError, ImportError, subprocess.SubprocessError) as fault:
+                faults.append(f"{label}: {fault}")
+                break
+            _write(cache / name, content)
     if _wanting(cache):
         raise FileNotFoundError(
             "\n".join(
@@ -233,21 +240,31 @@ def _wanting(cache: Path) -> list[str]:
 
 
 def _state(path: Path) -> str:
-    if not path.is_file():
+    try:
+        right = hashlib.sha256(path.read_bytes()).hexdigest() == HS1940_SHA256[path.name]
+    except FileNotFoundError:
         return "not there"
-    right = hashlib.sha256(path.read_bytes()).hexdigest() == HS1940_SHA256[path.name]
+    except OSError as fault:
+        return f"unreadable ({fault.strerror})"
     return "right" if right else "damaged (its SHA-256 is wrong)"
 
 
 def _write(path: Path, content: bytes) -> None:
     """Put the whole file in place in one step, so that no other process ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         part.replace(path)
+    except OSError as fault:
+        raise OSError(
+            fault.errno,
+            f"{path.name}, {len(content)} bytes, cannot be written to {path.parent} ({fault}): make room there, or "
+            "set LMM_TEACH_DATA to another folder",
+        ) from fault
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -321,6 +338,8 @@ def main() -> None:
                 )
             except (OSError, subprocess.SubprocessError) as second:
                 raise SystemExit(f"{fault}\napt-get did not help: {second}") from None
+    except OSError as fault:
+        raise SystemExit(str(fault)) from None
     print(f"HS1940: {found.folder}")
 
 

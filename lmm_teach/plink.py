@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +183,18 @@ def _trio(
     bed, bim, fam = (Path(f"{os.fspath(prefix)}.{end}") for end in ("bed", "bim", "fam"))
     # .fam files may carry more phenotypes than PLINK's one (HS1940's does); .bim files have six columns.
     snp, person = _columns(bim, 6, exactly=True), _columns(fam, 5, exactly=False)
-    n, s = person.shape[1], snp.shape[1]
+    _check(bed, person.shape[1], snp.shape[1])
+    for number, text in enumerate(snp[3].tolist(), start=1):
+        if not re.fullmatch("[+-]?[0-9]{1,18}", text):
+            raise ValueError(
+                f"{bim}, line {number}: column 4 must hold base-pair positions, whole numbers of at most 18 digits, "
+                f"not {text[:40]!r}"
+            )
+    return bed, snp, person, snp[3].astype(np.int64)
+
+
+def _check(bed: Path, n: int, s: int) -> None:
+    """Refuse a .bed file whose start or size is wrong."""
     size, expected = bed.stat().st_size, 3 + (n + 3) // 4 * s
     with bed.open("rb") as file:
         start = file.read(3)
@@ -192,14 +204,9 @@ def _trio(
         )
     if size != expected:
         raise ValueError(
-            f"{bed} has {size} bytes, but {n} individuals in {fam.name} and {s} SNPs in {bim.name} "
+            f"{bed} has {size} bytes, but {n} individuals in {bed.stem}.fam and {s} SNPs in {bed.stem}.bim "
             f"need {expected}: a file is truncated or does not belong to the others"
         )
-    try:
-        position = snp[3].astype(np.int64)
-    except ValueError as fault:
-        raise ValueError(f"{bim}: column 4 must hold base-pair positions, whole numbers ({fault})") from fault
-    return bed, snp, person, position
 
 
 @dataclass(frozen=True)
@@ -226,7 +233,8 @@ class _Bed:
 
 
 def _open(bed: Path, n: int, s: int) -> Any:
-    """Open a .bed file whose size was checked."""
+    """Open a .bed file, which may have changed since its set was checked."""
+    _check(bed, n, s)
     try:
         from bed_reader import open_bed
     except ImportError:
@@ -299,8 +307,15 @@ def analysed(
 def _columns(path: Path, count: int, *, exactly: bool) -> NDArray[np.str_]:
     """Read the first `count` columns of a table separated by blanks or tabs, as text: (count, rows)."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split()
+    # Lines and fields of bytes end at ASCII's blanks alone, those of text also at some that an identifier may hold.
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # Windows' mark of UTF-8
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            fields = [field.decode() for field in line.split()]
+        except UnicodeDecodeError as fault:
+            raise ValueError(f"{path}, line {number}: {fault}; the file must be text in UTF-8") from fault
+        if b"\0" in line:
+            raise ValueError(f"{path}, line {number} holds a zero byte; the file must be text in UTF-8")
         if len(fields) < count or (exactly and len(fields) != count):
             raise ValueError(
                 f"{path}, line {number}: {len(fields)} columns instead of "

@@ -3,6 +3,7 @@
 import pickle
 import sys
 
+import bed_reader
 import numpy as np
 import pytest
 
@@ -24,7 +25,8 @@ def files(tmp_path):
     prefix = tmp_path / "set.with.dots"
 
     def write(bed=BED, bim=BIM, fam=FAM):
-        for end, content in (("bed", bed), ("bim", bim.encode()), ("fam", fam.encode())):
+        for end, content in (("bed", bed), ("bim", bim), ("fam", fam)):
+            content = content.encode() if isinstance(content, str) else content
             prefix.with_name(f"{prefix.name}.{end}").write_bytes(content)
         return prefix
 
@@ -65,6 +67,12 @@ def test_sibships_share_both_parents(files):
     ({"bim": BIM.replace("200", "2e2")}, "column 4 must hold base-pair positions"),
     ({"fam": FAM + "f3 i6\n"}, "line 6: 2 columns instead of at least 5"),
     ({"fam": ""}, "fam is empty"),
+    ({"fam": FAM.replace("i3", "Zoë").encode("latin1")}, "fam, line 3: .* UTF-8"),
+    ({"bim": BIM.encode("utf-16")}, "bim, line 1: .* UTF-8"),
+    ({"fam": FAM.replace("i3", "i3\0")}, "fam, line 3 holds a zero byte"),  # NumPy would drop it
+    ({"bim": BIM.replace("200", "9" * 19)}, "bim, line 2: column 4 must hold .* not '9999"),
+    ({"bim": BIM.replace("200", "2_0")}, "bim, line 2: column 4"),  # Python reads 20
+    ({"bim": BIM.replace("200", "٢")}, "bim, line 2: column 4"),
 ])  # fmt: skip
 def test_files_that_do_not_fit_are_refused(files, change, message):
     with pytest.raises(ValueError, match=message):
@@ -75,11 +83,33 @@ def both(read, monkeypatch):
     """What `read` gives with bed-reader and without it."""
     found = [read()]
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "bed_reader", None)  # importing it fails
-        assert isinstance(plink._open(None, 1, 1), plink._Bed)
+        patch.setitem(sys.modules, "bed_reader", None)
+        with pytest.raises(ImportError):
+            import bed_reader  # noqa: F401
         found.append(read())
     assert found[0].dtype == found[1].dtype and found[0].flags.f_contiguous == found[1].flags.f_contiguous
     return found
+
+
+@pytest.mark.parametrize("odd", ["\xa0", "\x85", "\u2028", "\x1c"])
+def test_only_blanks_tabs_and_line_ends_part_fields_and_windows_mark_is_no_part_of_one(files, odd):
+    prefix = files(bim="\ufeff" + BIM, fam="\ufeff" + FAM.replace("i3", f"i{odd}3"))
+    found = plink.read_plink(prefix)
+    assert found.individual[2] == f"i{odd}3"
+    assert (found.chrom[0], found.family[0]) == ("1", "f1")
+
+
+@pytest.mark.parametrize("reader", [None, bed_reader])
+@pytest.mark.parametrize("now", [BED[:-1], BED + b"\0", BED[:2], b"\x6c\x1b\x00" + BED[3:], None])
+def test_a_bed_file_that_changes_after_the_check_is_refused_when_it_is_read(files, monkeypatch, reader, now):
+    monkeypatch.setitem(sys.modules, "bed_reader", reader)
+    prefix = files()
+    blocks = plink.read_blocks(prefix, size=2)
+    np.testing.assert_array_equal(next(blocks), G[:, :2])
+    bed = prefix.with_name(f"{prefix.name}.bed")
+    bed.unlink() if now is None else bed.write_bytes(now)
+    with pytest.raises((ValueError, FileNotFoundError), match="set.with.dots.bed.*need 9|not 6c 1b 01|No such file"):
+        next(blocks)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 41])
