@@ -154,11 +154,7 @@ _build/fresh: $(wildcard lmm_teach/*.py) .venv/installed
 lock: .venv/installed
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
-
-lock:
-	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate --no-header --generate-hashes --upgrade pyproject.toml -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade --group lite -o requirements-lite.txt
-	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade -c requirements.txt --group mutants -o tests/requirements-mutants.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --generate-hashes --upgrade -c requirements.txt --group mutants -o tests/requirements-mutants.txt
 
 clean:
 	rm -rf _build mutants .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache
