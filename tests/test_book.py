@@ -109,8 +109,8 @@ def exercises_are_solved(notebook):
     if len(labels) < 3:
         yield f"{len(labels)} exercises; three are needed"
     for title in titles:
-        if not re.search(r", level [123]$", title):
-            yield f"exercise {title!r} does not end in its level, 1 to 3"
+        if not re.search(r", level\xa0[123]$", title):
+            yield f"exercise {title!r} does not end in its level, 1 to 3, after a no-break space"
     for label in set(labels) - solved:
         yield f"exercise {label} has no collapsed solution (:class: dropdown) with a cell that asserts something"
 
@@ -246,7 +246,7 @@ def good_notebook():
     for label in "abc":
         cells += [
             new_markdown_cell(
-                f"```{{exercise-start}} A, level 1\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"
+                f"```{{exercise-start}} A, level\xa01\n:label: {label}\n```\nShow it.\n```{{exercise-end}}\n```"
             ),
             new_markdown_cell(f"```{{solution-start}} {label}\n:class: dropdown\n```\nIt is so."),
             new_code_cell("assert 1 + 1 == 2"),
@@ -275,7 +275,7 @@ FAULTS = {
     "short alt text": (every_figure_is_described, lambda cells: cells[3].update(source="lt.explore(f, alt='A line')")),
     "explore without alt text": (every_figure_is_described, lambda cells: cells[3].update(source="explore(f, a=b)")),
     "two exercises": (exercises_are_solved, lambda cells: cells.pop(5)),
-    "no level": (exercises_are_solved, lambda cells: cells[5].update(source=cells[5].source.replace(", level 1", ""))),
+    "no level": (exercises_are_solved, lambda cells: cells[5].update(source=cells[5].source.replace(", level\xa01", ""))),
     "open solution": (exercises_are_solved, lambda cells: cells[6].update(source="```{solution-start} a\n```")),
     "nothing asserted": (exercises_are_solved, lambda cells: cells[7].update(source="1 + 1")),
     "asserted elsewhere": (exercises_are_solved, lambda cells: cells.insert(7, cells[8])),
