@@ -275,7 +275,9 @@ FAULTS = {
     "short alt text": (every_figure_is_described, lambda cells: cells[3].update(source="lt.explore(f, alt='A line')")),
     "explore without alt text": (every_figure_is_described, lambda cells: cells[3].update(source="explore(f, a=b)")),
     "two exercises": (exercises_are_solved, lambda cells: cells.pop(5)),
-    "no level": (exercises_are_solved, lambda cells: cells[5].update(source=cells[5].source.replace(", level\xa01", ""))),
+    "no level": (
+        exercises_are_solved, lambda cells: cells[5].update(source=cells[5].source.replace(", level\xa01", ""))
+    ),
     "open solution": (exercises_are_solved, lambda cells: cells[6].update(source="```{solution-start} a\n```")),
     "nothing asserted": (exercises_are_solved, lambda cells: cells[7].update(source="1 + 1")),
     "asserted elsewhere": (exercises_are_solved, lambda cells: cells.insert(7, cells[8])),

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+import docstrings
 import katex
 import pytest
 import quick
@@ -133,3 +134,11 @@ def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():
 def test_a_formula_that_latex_would_not_read_is_an_error(tex, says):
     with pytest.raises(Exception, match=says):
         katex.formula(tex)
+
+
+def test_a_docstring_names_an_argument_and_then_says_all_of_it():
+    lines = ["See x : y.", "", "Parameters", "----------", "Z : (n, s) genotypes, if", "    asked for", "a, *b : two", "",
+             "Returns", "-------", "K : (n, n)"]  # fmt: skip
+    assert docstrings.plain(lines) == [
+        *lines[:4], "Z", "    (n, s) genotypes, if", "    asked for", "a, *b", "    two", *lines[7:],
+    ]  # fmt: skip
