@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import sys
@@ -169,7 +170,9 @@ class Run:
     def take(self, number: int, part: dict[str, NDArray], path: Path | None) -> None:
         """Take a result, and keep it if there is a path."""
         if path:
-            write(path, lambda file: np.savez(file, **part), f"the result of {self.name(number)}")  # type: ignore
+            packed = io.BytesIO()  # into a file that takes no more, the oldest NumPy leaves a zip open, which complains
+            np.savez(packed, **part)  # type: ignore
+            write(path, lambda file: file.write(packed.getbuffer()), f"the result of {self.name(number)}")
         self.done[number] = part
         self.tested += self.sizes[number]
 
