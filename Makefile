@@ -30,6 +30,16 @@ export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --forma
 .PHONY: book pages lite test nbval nightly oldest newest coverage mutants pdf zip links lab notebooks reference benchmarks \
 	fuzz data clean lock
 
+# One make at a time works on _build in a clone: a second waits until the first has ended, however it ends.
+ALONE := book pages lite test pdf zip links clean
+GOALS := $(or $(MAKECMDGOALS),book)
+ifneq ($(if $(LOCKED),,$(filter $(ALONE),$(GOALS))),)
+.PHONY: alone $(GOALS)
+$(GOALS): alone ;
+alone:
+	@LOCKED=1 $(if $(shell command -v $(PYTHON)),$(PYTHON) book/alone.py) $(MAKE) --no-print-directory $(GOALS)
+else
+
 book: data _build/fresh
 	@$(MAKE) --no-print-directory -j2 pages lite
 	$(BIN)/python book/sbom.py
@@ -158,3 +168,5 @@ lock: .venv/installed
 
 clean:
 	rm -rf _build mutants .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+endif

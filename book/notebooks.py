@@ -24,7 +24,14 @@ def execute(notebook, folder):
     """Run every cell of a copy of the notebook, with `folder` as the working directory."""
     notebook = nbformat.from_dict(notebook)
     where = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where).execute()
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where)
+    try:
+        client.execute()
+    except BaseException:
+        # Ctrl-C makes nbclient stop the kernel beside itself, and then fail in one of several ways.
+        if hasattr(client, "_async_cleanup_kernel_future"):
+            raise KeyboardInterrupt from None
+        raise
     return notebook
 
 
@@ -64,4 +71,7 @@ def main(paths):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the notebook that was running is as it was")

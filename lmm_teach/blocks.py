@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 import os
 import pickle
 import sys
@@ -14,8 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -66,9 +68,22 @@ def publish(scanner: Scanner, folder: Path) -> Path:
     return folder
 
 
+@cache
+def follow(worker: int) -> None:
+    """End this process, a worker of a pool, when the program that started it is killed: it would wait for ever."""
+    if parent := multiprocessing.parent_process():
+
+        def wait() -> None:
+            parent.join()
+            os._exit(1)
+
+        Thread(target=wait, daemon=True).start()
+
+
 @lru_cache(maxsize=1)  # a worker tests many blocks of one scan
 def published(folder: Path) -> Scanner:
     """Read what `publish` wrote; the matrix is mapped, so that the workers of one machine share one copy."""
+    follow(os.getpid())  # by number, since a forked worker inherits what its program remembers
     scanner: Scanner = pickle.loads((folder / "scanner").read_bytes())
     scanner.basis = np.asarray(np.load(folder / "basis.npy", mmap_mode="r"))
     return scanner
@@ -236,7 +251,8 @@ def scan_blocks(
     progress : called with the number of SNPs done and None, for the total is unknown; at the end, with it twice
     folder : where the result of each finished block is kept. A later call with the same folder, data and options
         takes it from there; a block that has changed is tested again. While the scan lasts, this folder also holds
-        the rotation (as large as U), which workers read: they must see it. By default that folder is temporary
+        the rotation (as large as U), which workers read: they must see it. By default that folder is temporary. A
+        program that is killed leaves the rotation behind, in a folder named ``scan-…``
     in_flight : blocks given to the executor at a time: two for each process, four for each worker of a cluster, to
         which they take time to travel, keep all of them busy
 

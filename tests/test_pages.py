@@ -137,8 +137,10 @@ def test_a_formula_that_latex_would_not_read_is_an_error(tex, says):
 
 
 def test_a_docstring_names_an_argument_and_then_says_all_of_it():
-    lines = ["See x : y.", "", "Parameters", "----------", "Z : (n, s) genotypes, if", "    asked for", "a, *b : two", "",
-             "Returns", "-------", "K : (n, n)"]  # fmt: skip
+    lines = [
+        "See x : y.", "", "Parameters", "----------", "Z : (n, s) genotypes, if", "    asked for", "a, *b : two", "",
+        "Returns", "-------", "K : (n, n)",
+    ]  # fmt: skip
     assert docstrings.plain(lines) == [
         *lines[:4], "Z", "    (n, s) genotypes, if", "    asked for", "a, *b", "    two", *lines[7:],
     ]  # fmt: skip

@@ -1,5 +1,6 @@
-"""Sphinx extension: what a docstring says of an argument or a field is one text, though Napoleon takes its first line for
-a type: "Z : (n, s) genotypes, standardised" becomes "Z" and, below it, the rest."""
+"""Sphinx extension: what a docstring says of an argument or a field is one text, of which Napoleon takes the first line
+for a type: "Z : (n, s) genotypes, standardised" becomes "Z" and, below it, the rest.
+"""
 
 import re
 
