@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
 import os
 import pickle
 import sys
@@ -15,15 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._progress import Bar
+from ._worker import follow
 from .association import Scan, Scanner
 from .plink import Unread
 from .spectrum import Spectrum
@@ -68,22 +67,10 @@ def publish(scanner: Scanner, folder: Path) -> Path:
     return folder
 
 
-@cache
-def follow(worker: int) -> None:
-    """End this process, a worker of a pool, when the program that started it is killed: it would wait for ever."""
-    if parent := multiprocessing.parent_process():
-
-        def wait() -> None:
-            parent.join()
-            os._exit(1)
-
-        Thread(target=wait, daemon=True).start()
-
-
 @lru_cache(maxsize=1)  # a worker tests many blocks of one scan
 def published(folder: Path) -> Scanner:
     """Read what `publish` wrote; the matrix is mapped, so that the workers of one machine share one copy."""
-    follow(os.getpid())  # by number, since a forked worker inherits what its program remembers
+    follow()
     scanner: Scanner = pickle.loads((folder / "scanner").read_bytes())
     scanner.basis = np.asarray(np.load(folder / "basis.npy", mmap_mode="r"))
     return scanner

@@ -170,7 +170,7 @@ def make(tmp_path):
     for folder in (".venv", ".venv-lite"):
         (tmp_path / folder / "bin").mkdir(parents=True)
         for name in ("python", "jupyter-book"):
-            (tmp_path / folder / "bin" / name).write_text("#!/bin/sh\ntrue\n")
+            (tmp_path / folder / "bin" / name).write_text("#!/bin/sh\nmkdir -p _build/html/lite/pypi\n")
             (tmp_path / folder / "bin" / name).chmod(0o755)
         (tmp_path / folder / "installed").touch()
     (tmp_path / "book" / "lite.py").touch()
