@@ -28,8 +28,9 @@ def execute(notebook, folder):
     try:
         client.execute()
     except BaseException:
-        # Ctrl-C makes nbclient stop the kernel beside itself, and then fail in one of several ways.
-        if hasattr(client, "_async_cleanup_kernel_future"):
+        # Ctrl-C makes nbclient stop the kernel in a task, and then fail in one of several ways, the task too.
+        if task := getattr(client, "_async_cleanup_kernel_future", None):
+            task.get_loop().set_exception_handler(lambda *_: None)
             raise KeyboardInterrupt from None
         raise
     return notebook
