@@ -17,7 +17,7 @@ from ._arrays import LARGEST, UNFIT, Floats, extent, genotypes, in_range, matrix
 from ._progress import Bar
 from .association import log10_sf_chi2
 from .kinship import summarize_snps
-from .likelihood import LMM
+from .likelihood import LMM, LOST
 from .projection import independent, residual
 from .spectrum import Spectrum
 from .variance import Fit
@@ -203,7 +203,11 @@ def grammar_gamma(
         gamma = (trace_M - np.trace(np.linalg.solve(C, VQ.T @ VQ))) / (n - Q.shape[1])
     else:
         trace_PK = (spec.S / D).sum() - np.trace(np.linalg.solve(C, (QU.T * (spec.S / D**2)) @ QU))
-        gamma = trace_PK / (spec.S.sum() - (spec.S[:, None] * QU**2).sum())
+        left = spec.S.sum() - (spec.S[:, None] * QU**2).sum()
+        if not (left > LOST * spec.S.sum() and trace_PK > 0):
+            raise ValueError(f"X leaves {left:.1e} of trace K = {spec.S.sum():.1e}, which is rounding: Γ has no value; "
+                             "leave covariates out, or use scan")  # fmt: skip
+        gamma = trace_PK / left
     vectors, inside, product = np.column_stack([Py, Q]).T, np.empty(s), np.empty(s)
     missing, reason, report = np.zeros(s, dtype=np.int64), np.full(s, "", dtype="U40"), progress or Bar("SNPs")
     for part in _blocks(s, n):

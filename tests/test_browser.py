@@ -446,8 +446,9 @@ def test_pages_look_as_with_the_style_sheets_that_site_css_was_made_from(chromiu
     sheets = re.match(r"/\* From (.*) \*/", css)[1].split()
     assert len(sheets) > 10
     with reader(chromium, viewport={"width": width, "height": 900}, reduced_motion="reduce") as page:
-        page.goto((HTML / f"{name}.html").as_uri(), wait_until="load")
-        page.wait_for_timeout(300)
+        page.goto((HTML / f"{name}.html").as_uri(), wait_until="networkidle")
+        page.evaluate("document.fonts.ready")
+        page.wait_for_timeout(1000)
         pruned = page.evaluate(LOOK, NAMES)
         page.evaluate(SOURCES, sheets)
         assert len(pruned) > 300 and page.evaluate(LOOK, NAMES) == pruned

@@ -17,13 +17,14 @@ CHAPTER = "book/20_template"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A book as GitHub builds it: the chapter, the pages that it leads to, and a stub for chapter 2."""
+    """A book as GitHub builds it: the chapter, the pages that it leads to, and stubs for two of them."""
     folder = tmp_path_factory.mktemp("book")
     shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("*.ipynb", "__pycache__"))
     shutil.copy(ROOT / "book" / "template" / "NN_template.ipynb", folder / f"{CHAPTER}.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Model")]), folder / "book" / "02_model.ipynb")
+    (folder / "book" / "linear_algebra.md").write_text("# Linear algebra\n")
     shutil.copy(ROOT / "_config.yml", folder)
-    chapters = [{"file": page} for page in ("book/02_model", CHAPTER, "book/bibliography")]
+    chapters = [{"file": page} for page in ("book/linear_algebra", "book/02_model", CHAPTER, "book/bibliography")]
     toc = {"format": "jb-book", "root": "book/glossary", "parts": [{"numbered": True, "chapters": chapters}]}
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
     build = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "-W", "--keep-going"]

@@ -6,6 +6,7 @@ scripts of the book can use, and of the font of Font Awesome the icons that are 
 """
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -65,6 +66,7 @@ def pruned(static: Path, sheet: str, words: set[str]) -> str:
 
 def icons(static: Path, css: str) -> str:
     """Keep of Font Awesome's font the icons that the style sheet shows."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     font = next(static.glob("vendor/fontawesome/*/webfonts/fa-solid-900.ttf"))
     options = subset.Options(flavor="woff", layout_features=[])
     loaded = subset.load_font(str(font), options)
