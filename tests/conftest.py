@@ -29,7 +29,7 @@ def pytest_configure(config):
     """Where mutmut runs a mutant, leave the tests of its module."""
     parts = os.environ.get("MUTANT_UNDER_TEST", "").split(".")
     if len(parts) == 3:
-        files = tuple(f"tests/test_{name}.py" for name in (parts[1], *MUTANTS_OF.get(parts[1], [])))
+        files = tuple(f"tests/test_{name}.py" for name in (parts[1], "corner_cases", *MUTANTS_OF.get(parts[1], [])))
         config.args[:] = [test for test in config.args if test.startswith(files)]
 
 

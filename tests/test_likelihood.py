@@ -216,32 +216,6 @@ def test_an_end_may_be_better_than_the_optimum_inside():
     assert f.boundary == "h2=1" and h2 == pytest.approx(0.0324, abs=1e-4) and f.nll < nll - 3
 
 
-def test_the_better_of_two_optima_is_returned():
-    m = spectrum_model([1000.0] * 3 + [1.0] * 3 + [0.0] * 2, [7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.5, 0.0])
-    f = m.fit(reml=True)
-    assert [-np.log(h2 / (1 - h2)) for h2, _ in f.optima] == pytest.approx([3.41, -3.14], abs=0.01)
-    assert np.log(f.delta) == pytest.approx(3.41, abs=0.01)
-    nll = [value for _, value in f.optima]
-    assert nll[1] - nll[0] == pytest.approx(20.11 - 18.93, abs=0.01)
-    assert f.boundary is None
-
-
-def test_both_ends_are_flagged():
-    eigenvalues = np.linspace(3, 0.5, 30)
-    m = spectrum_model(eigenvalues, np.sqrt(1 / eigenvalues))  # small λ, large η: no signal
-    for reml in (True, False):
-        assert m.fit(reml=reml).nll == m.evaluate(h2=0, reml=reml).nll
-    falling = m.fit(reml=True)
-    assert (falling.boundary, falling.h2, falling.delta, falling.sigma2_g) == ("h2=0", 0.0, np.inf, 0.0)
-    rising = spectrum_model(eigenvalues, eigenvalues).fit(reml=True)  # η² grows faster than λ: no noise
-    assert rising.boundary == "h2=1"
-    assert np.log(rising.delta) == pytest.approx(np.log(0.5) - 20, abs=1e-12)  # the smallest δ that is looked at
-    K = np.diag(eigenvalues)
-    exact = lt.LMM(lt.decompose_kinship(K), eigenvalues[:, None] ** 0.5 * np.cos(np.arange(30))[:, None],
-                   eigenvalues).fit(reml=True)  # fmt: skip
-    assert (exact.boundary, exact.h2, exact.delta, exact.sigma2_e) == ("h2=1", 1.0, 0.0, 0.0)
-
-
 def test_ml_without_bound_is_seen_beyond_the_grid():
     """Eigenvalues below the smallest δ of the search hide the divergence from it, but not from `unbounded`."""
     eigenvalues = np.array([*np.linspace(3, 0.5, 25), 1e-7, 1e-8, 1e-9])
@@ -281,32 +255,6 @@ def test_scaling_k_scales_the_fitted_delta():
     big = lt.LMM(lt.decompose_snps(1e4 * G), X, y).fit(reml=True)
     assert big.delta == pytest.approx(1e8 * f.delta, rel=1e-7)
     assert big.nll == pytest.approx(f.nll, abs=1e-9)
-
-
-def test_identity_kernel_is_not_identifiable():
-    m = lt.LMM(lt.decompose_kinship(np.eye(10)), np.ones((10, 1)), np.arange(10.0))
-    values = [m.evaluate(h2=h2, reml=True).nll for h2 in (0, 0.3, 1)]
-    np.testing.assert_allclose(values, values[0])
-    with pytest.raises(ValueError, match="does not depend on h2"):
-        m.fit(reml=True)
-    with pytest.raises(ValueError, match="K is zero"):
-        lt.LMM(lt.decompose_kinship(np.zeros((10, 10))), np.ones((10, 1)), np.arange(10.0)).fit(reml=True)
-
-
-def test_collinear_columns_are_dropped_and_reported():
-    G, X, y = cohort(30, 80, 2, 7)
-    spec = lt.decompose_snps(G)
-    wide = lt.LMM(spec, np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], X[:, 0] - X[:, 1]]), y)
-    assert (wide.d, wide.dropped) == (2, (1, 3))
-    assert repr(wide) == "LMM(n=30, rank of X 2, rank of K 29, dropped columns (1, 3) of X)"
-    assert repr(lt.LMM(spec, X, y)) == "LMM(n=30, rank of X 2, rank of K 29)"
-    for reml in (True, False):
-        a, b = wide.evaluate(h2=0.4, reml=reml), lt.LMM(spec, X, y).evaluate(h2=0.4, reml=reml)
-        assert a.nll == pytest.approx(b.nll, abs=1e-9)
-        np.testing.assert_allclose(a.beta[[0, 2]], b.beta)
-        assert np.isnan(a.beta[[1, 3]]).all()
-        np.testing.assert_allclose(a.beta_cov[np.ix_([0, 2], [0, 2])], b.beta_cov)
-        assert np.isnan(a.beta_cov[1]).all()
 
 
 def test_evaluation_after_rotation_allocates_nothing_of_size_n_by_n():
