@@ -130,6 +130,25 @@ def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():
     assert r"\hat" not in str(soup)
 
 
+@pytest.mark.parametrize(("tex", "lines"), [
+    ("a+b=c", ["a+", "b=", "c"]),
+    (r"(X^\top(K+\delta I)^{-1}X)^{-1}-b", ["(X⊤(K+δI)−1X)−1−", "b"]),
+    (r"n\log(1+F/\nu)-[0,1)\cup(2,3]", ["nlog(1+F/ν)−", "[0,1)∪", "(2,3]"]),
+    ("(" + "+".join("abcdefghijklmn") + ")=o", ["(a+", *(f"{x}+" for x in "bcdefghijklm"), "n)=", "o"]),
+])  # fmt: skip
+def test_a_formula_breaks_between_its_boxes_but_not_within_a_short_pair_of_brackets(tex, lines):
+    seen = katex.formula(tex).split("katex-html")[1].partition(">")[2]
+    assert [re.sub("<[^>]*>", "", line).replace("\u200b", "") for line in seen.split("<wbr>")] == lines
+
+
+def test_a_number_stays_with_its_unit_and_with_what_it_numbers(pages):
+    for path, (text, _) in pages.items():
+        for paragraph in BeautifulSoup(text, "html.parser").select("article p"):
+            for element in paragraph.select("code, .math"):
+                element.replace_with("…")
+            assert not katex.NUMBER.search(paragraph.get_text()), (path.name, paragraph.get_text())
+
+
 @pytest.mark.parametrize(("tex", "says"), [(r"\frac{1}", "frac"), (r"\undefined", "Undefined"), ("é_2", "unicode")])
 def test_a_formula_that_latex_would_not_read_is_an_error(tex, says):
     with pytest.raises(Exception, match=says):

@@ -6,6 +6,7 @@ Each formula is written twice, as MathML, which a screen reader speaks, and as t
 import re
 from functools import cache
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 
 from docutils import nodes
@@ -16,6 +17,11 @@ from sphinx.util.math import get_node_equation_number
 
 AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b)+"
 BEFORE = r"[(\[“‘'\"]+$"
+BETWEEN = '</span><span class="katex-base">'
+UNBROKEN = 24  # characters; a line on a telephone has some 35
+UNITS = "%|ms|s|min|h|kB|MB|GB|GiB|MiB|px|mmHg|SNPs?"
+NUMBER = re.compile(rf"\d (?=(?:{UNITS})(?!\w))|\b(?:[Cc]hapter|[Ll]evel|[Ss]tep) (?=\d)")
+AS_IT_IS = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 KATEX = Path(__file__).resolve().parents[1] / "_katex"
 
 
@@ -32,7 +38,22 @@ def formula(tex: str, display: bool = False) -> str:
     """Turn TeX into HTML, without the TeX that KaTeX writes into it; what LaTeX would not read is an error."""
     html = engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
     html = re.sub("<annotation.*?</annotation>|</?semantics>", "", html)
-    return html.replace('</span><span class="katex-base">', '</span><wbr><span class="katex-base">')
+    return breakable(html)
+
+
+def breakable(html: str) -> str:
+    """Let lines break between a formula's boxes, but not inside a short pair of brackets."""
+    boxes = html.split(BETWEEN)
+    level = list(accumulate(box.count('class="mopen') - box.count('class="mclose') for box in boxes))
+    text = [re.sub("<[^>]*>", "", box.rpartition('<span class="katex-html" aria-hidden="true">')[2]) for box in boxes]
+    for i in range(len(boxes) - 1):
+        first = max((j + 1 for j in range(i) if level[j] <= 0), default=0)
+        last = next((j for j in range(i, len(boxes)) if level[j] <= 0), len(boxes) - 1)
+        if level[i] <= 0 or sum(map(len, text[first : last + 1])) > UNBROKEN:
+            boxes[i] += "</span><wbr>" + BETWEEN.removeprefix("</span>")
+        else:
+            boxes[i] += BETWEEN
+    return "".join(boxes)
 
 
 def set_formula(translator, node, tex, display):
@@ -56,6 +77,19 @@ class Punctuation(SphinxPostTransform):
                 if isinstance(text, nodes.Text) and (found := re.search(pattern, text)):
                     math[side] = found[0]
                     math.parent[i + step] = nodes.Text(text[: found.start()] + text[found.end() :])
+
+
+class Unparted(SphinxPostTransform):
+    """A number stays with its unit, and with what it numbers."""
+
+    default_priority = 901
+    formats = ("html",)
+
+    def run(self):
+        for text in list(self.document.findall(nodes.Text)):
+            if not isinstance(text.parent, AS_IT_IS) and NUMBER.search(text):
+                whole = NUMBER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+                text.parent.replace(text, nodes.Text(whole))
 
 
 def inline(translator, node):
@@ -86,6 +120,7 @@ def block(translator, node):
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.add_post_transform(Punctuation)
+    app.add_post_transform(Unparted)
     app.connect("builder-inited", lambda app: app.config.html_static_path.append(str(KATEX / "static")))
     app.add_css_file("katex/katex.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
