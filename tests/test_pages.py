@@ -55,6 +55,13 @@ def test_no_page_weighs_more_than_two_megabytes(pages):
         assert size + fonts + sum(map(weight, files)) < 2e6, path.name
 
 
+def test_no_page_says_where_it_was_built(pages):
+    """So that the builds of two clones are equal."""
+    folder = re.compile(rf"(?<![\w./-]){re.escape(str(ROOT))}(?![\w-])")
+    for path, (text, _) in pages.items():
+        assert not folder.search(text), path.name
+
+
 def test_no_script_runs_before_the_text_is_there(pages):
     for path, (text, _) in pages.items():
         scripts = re.findall(r"<script\b[^>]*\bsrc=[^>]*>", text)

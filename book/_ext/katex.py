@@ -7,6 +7,7 @@ import re
 from functools import cache
 from html import escape
 from itertools import accumulate
+from os.path import relpath
 from pathlib import Path
 
 from docutils import nodes
@@ -117,10 +118,14 @@ def block(translator, node):
     raise nodes.SkipNode
 
 
+def add_static(app):
+    app.config.html_static_path.append(relpath(KATEX / "static", app.confdir))  # so that builds in two clones are equal
+
+
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.add_post_transform(Punctuation)
     app.add_post_transform(Unparted)
-    app.connect("builder-inited", lambda app: app.config.html_static_path.append(str(KATEX / "static")))
+    app.connect("builder-inited", add_static)
     app.add_css_file("katex/katex.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
