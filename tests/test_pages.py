@@ -141,6 +141,7 @@ def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():
     ("a+b=c", ["a+", "b=", "c"]),
     (r"(X^\top(K+\delta I)^{-1}X)^{-1}-b", ["(X⊤(K+δI)−1X)−1−", "b"]),
     (r"n\log(1+F/\nu)-[0,1)\cup(2,3]", ["nlog(1+F/ν)−", "[0,1)∪", "(2,3]"]),
+    (r"(K+\delta I)^{-1}(K+\delta I)=2.8\times10^{-14}", ["(K+δI)−1(K+δI)=", "2.8×10−14"]),
     ("(" + "+".join("abcdefghijklmn") + ")=o", ["(a+", *(f"{x}+" for x in "bcdefghijklm"), "n)=", "o"]),
 ])  # fmt: skip
 def test_a_formula_breaks_between_its_boxes_but_not_within_a_short_pair_of_brackets(tex, lines):

@@ -16,12 +16,17 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
-AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b)+"
+AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b|-[a-z]+)+"
 BEFORE = r"[(\[“‘'\"]+$"
+# A bracket with an exponent is a pair of spans, one in the other.
+OPENS, CLOSES = (re.compile(rf'class="{kind}[^>]*>(?!<span class="{kind})') for kind in ("mopen", "mclose"))
 BETWEEN = '</span><span class="katex-base">'
 UNBROKEN = 24  # characters; a line on a telephone has some 35
-UNITS = "%|ms|s|min|h|kB|MB|GB|GiB|MiB|px|mmHg|SNPs?"
-NUMBER = re.compile(rf"\d (?=(?:{UNITS})(?!\w))|\b(?:[Cc]hapter|[Ll]evel|[Ss]tep) (?=\d)")
+UNITS = "%|ms|s|min|h|kB|MB|GB|GiB|MiB|px|mmHg|Mb|cm|SNPs?|January|February|March|April"
+COUNTED = "[Cc]hapters?|[Cc]hromosome|[Ee]xercise|[Ll]evel|[Ss]tep"
+NUMBER = re.compile(rf"\d (?=(?:{UNITS})(?!\w|\.\w))|\b(?:{COUNTED}) (?=\d|$)")
+NAME = re.compile(r"((?:FaST|BOLT)-LMM(?:-inf)?|GRAMMAR-Γ)")
+SHORT = 14  # characters of code that stay on one line
 AS_IT_IS = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 KATEX = Path(__file__).resolve().parents[1] / "_katex"
 
@@ -45,12 +50,14 @@ def formula(tex: str, display: bool = False) -> str:
 def breakable(html: str) -> str:
     """Let lines break between a formula's boxes, but not inside a short pair of brackets."""
     boxes = html.split(BETWEEN)
-    level = list(accumulate(box.count('class="mopen') - box.count('class="mclose') for box in boxes))
+    level = list(accumulate(len(OPENS.findall(box)) - len(CLOSES.findall(box)) for box in boxes))
     text = [re.sub("<[^>]*>", "", box.rpartition('<span class="katex-html" aria-hidden="true">')[2]) for box in boxes]
     for i in range(len(boxes) - 1):
         first = max((j + 1 for j in range(i) if level[j] <= 0), default=0)
         last = next((j for j in range(i, len(boxes)) if level[j] <= 0), len(boxes) - 1)
-        if level[i] <= 0 or sum(map(len, text[first : last + 1])) > UNBROKEN:
+        if text[i].endswith(("×", "⋅")):
+            boxes[i] += BETWEEN
+        elif level[i] <= 0 or sum(map(len, text[first : last + 1])) > UNBROKEN:
             boxes[i] += "</span><wbr>" + BETWEEN.removeprefix("</span>")
         else:
             boxes[i] += BETWEEN
@@ -81,16 +88,27 @@ class Punctuation(SphinxPostTransform):
 
 
 class Unparted(SphinxPostTransform):
-    """A number stays with its unit, and with what it numbers."""
+    """Numbers stay with their units and with what they number, names and short code in one piece."""
 
     default_priority = 901
     formats = ("html",)
 
     def run(self):
+        for code in self.document.findall(nodes.literal):
+            if len(code.astext()) <= SHORT:
+                code["classes"].append("together")
+        for link in list(self.document.findall(nodes.reference)):
+            if link.children and isinstance(link[0], nodes.Text) and link[0].startswith(" "):  # titles of solutions
+                link.replace(link[0], nodes.Text(link[0].lstrip()))
+                link.parent.insert(link.parent.index(link), nodes.Text(" "))
         for text in list(self.document.findall(nodes.Text)):
-            if not isinstance(text.parent, AS_IT_IS) and NUMBER.search(text):
+            if not isinstance(text.parent, AS_IT_IS):
                 whole = NUMBER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
-                text.parent.replace(text, nodes.Text(whole))
+                parts = [
+                    nodes.inline("", part, classes=["together"]) if i % 2 else nodes.Text(part)
+                    for i, part in enumerate(NAME.split(whole)) if part
+                ]  # fmt: skip
+                text.parent.replace(text, parts)
 
 
 def inline(translator, node):
