@@ -186,7 +186,8 @@ def grammar_gamma(
     n, s = G.shape
     null = LMM(spec, X, y).fit(reml=True)
     Q = independent(X)[0]
-    genetic, noise = null.sigma2_g, null.sigma2_e
+    unit = 2.0 ** math.frexp(null.sigma2_g + null.sigma2_e)[1]  # of the variances, so that no square overflows
+    genetic, noise = null.sigma2_g / unit, null.sigma2_e / unit
     D = genetic * spec.S + noise  # V's eigenvalues along U; outside it is the noise
     QU = spec.U.T @ Q
 
@@ -219,10 +220,10 @@ def grammar_gamma(
         reason[part] = np.where(fits, _untestable(x, missing[part], inside[part], whole), UNFIT)
         report(part.stop, s)
     inside[reason != ""] = np.nan
-    beta, se = product / (gamma * inside), 1 / np.sqrt(gamma * inside)
+    beta, se = product / (gamma * inside), math.sqrt(unit) / np.sqrt(gamma * inside)
     chi2 = (beta / se) ** 2
     log10_p = log10_sf_chi2(chi2)
-    return GrammarGamma(float(gamma), beta, se, chi2, 10.0**log10_p, log10_p, reason, missing, null)
+    return GrammarGamma(float(gamma) / unit, beta, se, chi2, 10.0**log10_p, log10_p, reason, missing, null)
 
 
 class Genotypes:

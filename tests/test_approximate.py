@@ -96,6 +96,15 @@ def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
     assert a.gamma == pytest.approx(1 / a.null.sigma2_e, rel=1e-12)
 
 
+def test_gamma_in_extreme_units_is_the_same_test(cohort, spec):
+    """With V of the order 1e-138 its inverse has a square beyond the largest number."""
+    c, K = cohort, lt.kinship(lt.standardize(cohort.G))
+    tiny, usual = (lt.grammar_gamma(c.G[:, :5], c.X, y, k) for y, k in (
+        (1e-69 * c.y, lt.decompose_kinship(1e30 * K)), (c.y, spec)))  # fmt: skip
+    np.testing.assert_allclose(tiny.chi2, usual.chi2, rtol=1e-6)
+    np.testing.assert_allclose(1e69 * tiny.se, usual.se, rtol=1e-6)
+
+
 def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
     c = cohort
     G = c.G[:, :6].copy()
