@@ -8,6 +8,7 @@ from golden import genotypes, problem, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.linalg import null_space
 
 import lmm_teach as lt
 from lmm_teach.association import Scanner, log10_sf_chi2, log10_sf_f, scan
@@ -86,6 +87,21 @@ def test_fixed_delta_gives_one_f_in_four_guises(n, d, seed, kernel, delta):
         assert lrt[j] == pytest.approx(2 * (null - e.nll), rel=1e-6, abs=1e-7)
 
 
+@pytest.mark.parametrize("test", ["wald", "lrt", "score"])
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_without_a_delta_it_is_that_of_the_model_without_a_snp(kernel, test):
+    G, X, y, snps = cohort(50, 80, 2, 3)
+    spec = KERNELS[kernel](G)
+    r = scan(snps, X, y, spec, refit=False, test=test)
+    null = lt.LMM(spec, X, y).fit(reml=test != "lrt")
+    assert null.boundary is None and repr(r.null) == repr(null)
+    np.testing.assert_allclose(r.delta, null.delta, rtol=1e-12)
+    np.testing.assert_allclose(r.h2, null.h2, rtol=1e-12)
+    given = scan(snps, X, y, spec, refit=False, test=test, delta=null.delta)
+    assert given.null is None
+    np.testing.assert_allclose(r.statistic, given.statistic, rtol=1e-9)
+
+
 @settings(deadline=None, max_examples=30)
 @given(n=st.integers(24, 60), d=st.integers(1, 3), seed=st.integers(0, 10**6), full=st.booleans())
 def test_refitted_likelihood_ratio(n, d, seed, full):
@@ -113,6 +129,24 @@ def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside
             assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), abs=1e-6)
         else:
             assert r.reason[j] == "ML has no bound as h2 -> 1"
+
+
+def test_a_snp_that_is_within_K_leaves_ml_its_bound():
+    """One direction is outside K and X, and y has a little of it: only a SNP with a part there can explain that."""
+    rng = np.random.default_rng(6)
+    G = rng.normal(size=(40, 38))
+    G -= G.mean(axis=0)
+    X, axis = np.ones((40, 1)), null_space(np.column_stack([G, np.ones(40)]).T)
+    y = 2 + G @ rng.normal(size=38) + 0.058 * axis[:, 0]
+    within, beyond = G @ rng.normal(size=(38, 3)), rng.normal(size=(40, 2))
+    spec = lt.decompose_snps(G)
+    lowest = np.exp(-10) * spec.S.sum() / 40  # every optimum is a little below
+    r = scan(np.column_stack([within, beyond]), X, y, spec, test="lrt")
+    assert r.null.delta < lowest and not r.null.unbounded
+    assert r.reason.tolist() == ["", "", "", *["ML has no bound as h2 -> 1"] * 2]
+    for j, e in enumerate(one_by_one(within, X, y, spec, test="lrt", delta=lowest)):
+        assert r.delta[j] == pytest.approx(lowest)
+        assert r.statistic[j] == pytest.approx(2 * (r.null.nll - e.nll), abs=1e-7)
 
 
 def assert_agrees_with_gemma(name, p, snps):
@@ -192,9 +226,6 @@ def test_scan_agrees_with_40_digit_arithmetic(mode):
     np.testing.assert_allclose(1 / r.delta, want["lambda"], rtol=1e-9)
     np.testing.assert_allclose(r.beta, want["beta"], atol=1e-9 * want["se"].min())
     np.testing.assert_allclose(r.se, want["se"], rtol=1e-9)
-    single, double = (scan(snps, p.X, p.y, spec, single=precision) for precision in (True, False))
-    assert 0 < np.abs(single.beta - double.beta).max() < 1e-5 * double.se.min()
-    assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
 
 
 def test_the_skeleton_loses_no_digits():
@@ -222,17 +253,27 @@ def test_snps_and_deltas_out_of_range():
         scan(snps, X, y, uncentred, refit=False, delta=1e-20)
 
 
-def test_any_number_type_any_order_and_no_snp_at_all():
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_single_precision_is_another_but_close(kernel):
+    G, X, y, snps = cohort(60, 200, 2, 4, columns=20)
+    single, double = (scan(snps, X, y, KERNELS[kernel](G), single=precision) for precision in (True, False))
+    assert 0 < np.abs(single.beta - double.beta).max() < 1e-5 * double.se.min()
+    assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
+
+
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_any_number_type_any_order_and_no_snp_at_all(kernel):
     G, X, y, snps = cohort(40, 200, 1, 10, columns=5)
-    spec = lt.decompose_snps(G)
+    spec = KERNELS[kernel](G)
     want = scan(snps, X, y, spec).p
     for kind in (np.int8, np.uint8, np.float32, np.int64):
         np.testing.assert_allclose(scan(snps.astype(kind), X, y, spec).p, want, rtol=1e-12)
     np.testing.assert_allclose(scan(np.asfortranarray(snps), X, y, spec).p, want, rtol=1e-12)
     np.testing.assert_allclose(scan(snps[:, ::-1], X, y, spec).p[::-1], want, rtol=1e-12)
     assert scan(snps[:, :0], X, y, spec).p.shape == (0,)
-    scaled = scan(snps * 1e-6, X, y * 1e6, spec)
-    np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
+    for unit in (1e-6, 1e6):
+        scaled = scan(snps * unit, X, y / unit, spec)
+        np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
 
 
 def test_blocks_make_no_difference_and_progress_is_told():
@@ -262,6 +303,21 @@ def test_an_interrupted_scan_keeps_what_is_done():
         r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
     assert np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
     assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
+
+
+def test_a_scan_that_is_interrupted_at_once_has_reached_nothing(monkeypatch):
+    G, X, y, snps = cohort(40, 200, 1, 12)
+    plain = Scanner.block
+
+    def stopped(self, block):
+        if block.size:
+            raise KeyboardInterrupt
+        return plain(self, block)
+
+    monkeypatch.setattr(Scanner, "block", stopped)
+    with pytest.warns(UserWarning, match="0 of 3 SNPs are done"):
+        r = scan(snps, X, y, lt.decompose_snps(G))
+    assert r.reason.tolist() == ["not reached"] * 3 and np.isnan(r.p).all() and r.missing.tolist() == [0] * 3
 
 
 def test_null_p_values_are_uniform():

@@ -215,7 +215,8 @@ def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     with Counting(fail=[2, 6]) as executor, pytest.raises(lt.Unfinished, match=r"block 1 .* failed twice") as fault:
         lt.scan_blocks(cut(snps), X, y, spec, executor)
     assert str(fault.value.__cause__) == "attempt 6"
-    assert "not kept, since no folder was given" in str(fault.value)
+    assert " are done, not kept, since no folder was given; " in str(fault.value)
+    assert str(fault.value).endswith(" To go on, use a new executor and give a folder")
     assert (fault.value.scan.reason[:20] != "not reached").all()
 
 
@@ -281,6 +282,7 @@ def test_where_no_thread_starts_blocks_are_tested_at_once(monkeypatch):
     assert_same(lt.scan_blocks(cut(snps), X, y, spec), here)
     with pytest.raises(ValueError, match="block 1 .*SNPs 7 to"):
         lt.scan_blocks([snps[:, :7], snps[:, :7] + np.inf], X, y, spec)
+    assert blocks.Here(1).submit(int, "12", base=3).result() == 5
 
 
 def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
@@ -291,6 +293,16 @@ def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
     assert 8 * 500 * 501 <= size < 1.3 * 8 * 500 * 501
     x = np.random.default_rng(1).normal(size=(500, 30))
     np.testing.assert_array_equal(published(tmp_path).block(x)["p"], want.block(x)["p"])
+
+
+@pytest.mark.parametrize(("taken", "about"), [("basis.npy", "the rotation"), ("scanner", "the scan")])
+def test_what_cannot_be_written_is_named_and_no_half_of_it_is_left(taken, about, tmp_path):
+    _, X, y, spec = problem()
+    (tmp_path / taken / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match=f"{about} cannot be written to ") as fault:
+        publish(Scanner(X, y, spec, True, "wald", None, False), tmp_path)
+    assert fault.value.errno == fault.value.__cause__.errno and str(tmp_path) in str(fault.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"basis.npy", taken}
 
 
 def test_nothing_given_is_changed_and_a_reader_may_use_its_array_again():
@@ -313,12 +325,26 @@ def test_nothing_given_is_changed_and_a_reader_may_use_its_array_again():
 
 def test_no_block_and_blocks_without_snps():
     snps, X, y, spec = problem()
-    assert lt.scan_blocks([], X, y, spec).p.shape == (0,)
+    found = lt.scan_blocks([], X, y, spec)
+    assert found.p.shape == (0,) and (found.reason.dtype.kind, found.missing.dtype) == ("U", np.int64)
     found = lt.scan_blocks([snps[:, :0], snps[:, :20], snps[:, :0]], X, y, spec)
     assert_same(found, lt.scan(snps[:, :20], X, y, spec))
 
 
 # ---- what was finished is kept ----
+
+
+def test_while_a_scan_lasts_the_rotation_is_in_its_folder(tmp_path):
+    snps, X, y, spec = problem()
+
+    def watched():
+        for block in cut(snps):
+            (place,) = (path for path in tmp_path.iterdir() if path.is_dir())
+            assert place.name.startswith("scan-") and np.load(place / "basis.npy").shape == (61, 60)
+            yield block
+
+    lt.scan_blocks(watched(), X, y, spec, blocks.Here(1), folder=tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
 
 
 def test_results_are_taken_from_the_folder_only_if_nothing_changed(tmp_path):

@@ -270,6 +270,15 @@ def test_pairs_that_cannot_be_tested(sample):
     assert lt.epistasis(G, np.empty((0, 2), dtype=int), X, y, spec).p.shape == (0,)
 
 
+def test_pairs_that_explain_y(sample):
+    G, _, X, _, spec, _ = sample
+    main = X @ np.ones(X.shape[1]) + G[:, 300] - 2 * G[:, 350]
+    for y in (main, main + G[:, 300] * G[:, 350]):
+        found = lt.epistasis(G, [[300, 350], [1, 2]], X, y, spec)
+        assert found.reason.tolist() == ["X, main effects and product explain y", ""]
+        assert np.isnan(found.p).tolist() == [True, False]
+
+
 def test_bad_pairs(sample):
     G, _, X, y, spec, _ = sample
     for pairs, message in (
