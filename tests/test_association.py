@@ -87,6 +87,21 @@ def test_fixed_delta_gives_one_f_in_four_guises(n, d, seed, kernel, delta):
         assert lrt[j] == pytest.approx(2 * (null - e.nll), rel=1e-6, abs=1e-7)
 
 
+def test_of_two_optima_the_better_one_is_taken():
+    """Three large eigenvalues and three small ones: with a SNP the likelihood can have an optimum for either group."""
+    S = np.array([200.0] * 3 + [1.0] * 3 + [0.0] * 4)
+    X, y = np.eye(10)[:, -1:], np.array([3.3, 2.0, 7.7, 1.9, 0.7, 3.9, 0.5, 0.0, 0.1, 2.0])
+    snps = np.random.default_rng(1).normal(size=(10, 40)) * np.sqrt(S + 1)[:, None]
+    spec, better = lt.decompose_kinship(np.diag(S)), []
+    r = scan(snps, X, y, spec)
+    for j, f in enumerate(one_by_one(snps, X, y, spec)):
+        optima = [np.log((1 - h2) / h2) for h2, _ in f.optima]
+        if len(optima) == 2 and min(optima) > np.log(S.mean()) - 9:  # well within what a scan looks at
+            assert np.log(r.delta[j] / f.delta) == pytest.approx(0, abs=1e-6)
+            better.append("larger" if f.h2 == max(f.optima)[0] else "smaller")
+    assert better.count("larger") > 5 and better.count("smaller") > 5
+
+
 @pytest.mark.parametrize("test", ["wald", "lrt", "score"])
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
 def test_without_a_delta_it_is_that_of_the_model_without_a_snp(kernel, test):
@@ -259,6 +274,15 @@ def test_single_precision_is_another_but_close(kernel):
     single, double = (scan(snps, X, y, KERNELS[kernel](G), single=precision) for precision in (True, False))
     assert 0 < np.abs(single.beta - double.beta).max() < 1e-5 * double.se.min()
     assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
+
+
+def test_a_snp_that_is_lost_in_rounding():
+    """Outside K it is a covariate, and there the weights are 1e16 times those inside."""
+    G, X, y, snps = cohort(40, 7, 2, 3)
+    snps[:, 0] = X[:, 1] + G @ np.ones(7)
+    r = scan(snps, X, y, lt.decompose_snps(G), refit=False, delta=1e-16)
+    assert r.reason.tolist() == ["rounding leaves nothing of it", "", ""]
+    assert np.isnan(r.statistic).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("kernel", sorted(KERNELS))

@@ -155,15 +155,25 @@ def test_workers_read_what_is_unread_and_results_are_kept_all_the_same(pool, das
 
 def test_without_an_executor_unread_blocks_are_read_by_the_caller_while_the_thread_computes(tmp_path, monkeypatch):
     snps, X, y, spec = problem()
-    prefix, readers, plain = as_file(snps, tmp_path / "x"), set(), lt.plink.Unread.__array__
+    prefix, readers, testers = as_file(snps, tmp_path / "x"), set(), set()
+    read, block = lt.plink.Unread.__array__, Scanner.block
 
-    def watched(self, *args, **options):
+    def reading(self, *args, **options):
         readers.add(threading.current_thread())
-        return plain(self, *args, **options)
+        return read(self, *args, **options)
 
-    monkeypatch.setattr(lt.plink.Unread, "__array__", watched)
+    def testing(self, snps):
+        if snps.size:
+            testers.add(threading.current_thread())
+        return block(self, snps)
+
+    monkeypatch.setattr(lt.plink.Unread, "__array__", reading)
+    monkeypatch.setattr(Scanner, "block", testing)
     lt.scan_blocks(lt.plink.read_blocks(prefix, size=20, unread=True), X, y, spec)
-    assert readers == {threading.main_thread()}
+    assert readers == {threading.main_thread()} and len(testers) == 1 and not testers & readers
+    with Counting() as executor:
+        lt.scan_blocks(lt.plink.read_blocks(prefix, size=20, unread=True), X, y, spec, executor)
+    assert executor.sent == {lt.plink.Unread}  # with an executor the workers read
 
 
 class Counting(ThreadPoolExecutor):
@@ -424,6 +434,21 @@ def test_a_full_disk_and_a_killed_program_leave_what_was_finished(accident, tmp_
     assert executor.count == 6 - kept and len(found.p) == 2000
 
 
+def test_a_folder_that_vanishes_is_named(tmp_path):
+    snps, X, y, spec = problem()
+
+    def vanishing():
+        for number, block in enumerate(cut(snps)):
+            if number == 1:  # before the first result is written
+                (tmp_path / "kept").rmdir()
+            yield block
+
+    what = r"the result of block 0 \(SNPs 0 to 19, counted from 0\) cannot be written to "
+    with pytest.raises(OSError, match=what) as fault:
+        lt.scan_blocks(vanishing(), X, y, spec, folder=tmp_path / "kept")
+    assert fault.value.__notes__[0].startswith("0 SNPs in 0 of 2 blocks are done, kept in")
+
+
 def test_an_error_of_the_reader_comes_through_with_a_note(tmp_path):
     snps, X, y, spec = problem()
 
@@ -507,6 +532,12 @@ def test_bad_options_are_named():
 
 
 # ---- the bar ----
+
+
+def test_a_scan_in_blocks_shows_how_far_it_is(terminal):
+    snps, X, y, spec = problem()
+    lt.scan_blocks(cut(snps, 60), X, y, spec)
+    assert terminal.getvalue().endswith("\r120 of 120 SNPs\n")
 
 
 @pytest.mark.parametrize("total", [None, 5000])
