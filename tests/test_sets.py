@@ -104,6 +104,11 @@ def test_rlrt_null_of_one_snp_is_that_of_f():
         assert abs(np.mean(drawn > t) - f.sf(F, 1, 49)) < 0.012
 
 
+def test_rlrt_null_of_a_multiple_of_the_identity_is_zero():
+    """As many eigenvalues as contrasts, all equal: the likelihood is flat."""
+    np.testing.assert_allclose(lt.rlrt_null([2.0, 2.0, 2.0], 3, 50, seed=5), 0, atol=1e-13)
+
+
 def test_rlrt_null_bad_input():
     for mu, message in (([-1.0, 1], "^eigenvalues .* 0 or more"), ([], "not all 0"), ([1.0, 1, 1], "only m = 2")):
         with pytest.raises(ValueError, match=message):
@@ -216,9 +221,13 @@ def test_bad_sets(sample, test):
 # ---- pairs ----
 
 
-def test_epistasis_against_the_dense_likelihood(sample):
+@pytest.mark.parametrize("n", [150, 6])  # 6 leave one degree of freedom
+def test_epistasis_against_the_dense_likelihood(sample, n):
     G, _, X, y, spec, K = sample
     pairs = np.array([[300, 350], [1, 2], [399, 0]])
+    if n < 150:
+        G, X, y, K = np.random.default_rng(1).normal(size=(n, 400)), X[:n, :2], y[:n], K[:n, :n]
+        spec = lt.decompose_kinship(K)
     found = lt.epistasis(G, pairs, X, y, spec)
     delta = lt.LMM(spec, X, y).fit(reml=True).delta
     for row, (i, j) in enumerate(pairs):
