@@ -1,15 +1,18 @@
 """GRAMMAR-Γ, conjugate gradients and BOLT-LMM-inf against matrices, the exact tests, and BOLT itself."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from golden import genotypes, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import hadamard
 
 import lmm_teach as lt
 from lmm_teach import approximate
+from lmm_teach.projection import independent, residual
 
 quiet = {"progress": lambda *_: None}
 
@@ -98,18 +101,19 @@ def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
 
 def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
     c = cohort
-    G = c.G[:, :6].copy()
-    G[:, 0], G[:, 1], G[:, 2] = 1.0, np.nan, c.X[:, 1]
+    G = c.G[:, :7].copy()
+    G[:, 0], G[:, 1], G[:, 2], G[:, 6] = 1.0, np.nan, c.X[:, 1], 1e200 * G[:, 6]
     G[:4, 3] = np.nan
     before = G.copy()
     filled = G[:, 3].copy()
     filled[:4] = np.nanmean(filled)
     a = lt.grammar_gamma(G, c.X, c.y, spec)
     b = lt.grammar_gamma(np.column_stack([filled, G[:, 5]]), c.X, c.y, spec)
-    assert a.reason.tolist() == ["constant", "all genotypes missing", "X explains it", "", "", ""]
-    assert a.missing.tolist() == [0, 150, 0, 4, 0, 0]
+    assert a.reason.tolist()[:3] == ["constant", "all genotypes missing", "X explains it"]
+    assert a.reason.tolist()[3:] == ["", "", "", "its numbers are too large or too small"]
+    assert a.missing.tolist() == [0, 150, 0, 4, 0, 0, 0] and a.missing.dtype == np.int64
     for values in (a.beta, a.se, a.chi2, a.p, a.log10_p):
-        assert np.isnan(values).tolist() == [True] * 3 + [False] * 3
+        assert np.isnan(values).tolist() == [True] * 3 + [False] * 3 + [True]
     np.testing.assert_allclose(a.chi2[[3, 5]], b.chi2, rtol=1e-12)
     np.testing.assert_array_equal(G, before)
     np.testing.assert_allclose(lt.grammar_gamma(c.G.astype(np.int8), c.X, c.y, spec).chi2,
@@ -271,6 +275,19 @@ def test_the_equation_of_the_trace_is_that_of_reml(cohort, spec):
 
     assert abs(excess(f.delta)) < 1e-6
     assert excess(f.delta / 2) > 1e-3 and excess(f.delta * 2) < -1e-3
+
+
+@pytest.mark.parametrize(("seed", "h2"), [(1, 0.3), (2, 0.8)])
+def test_with_orthogonal_signs_the_trace_is_exact_and_delta_is_that_of_reml(seed, h2, monkeypatch):
+    c = lt.simulate.cohort(64, 100, seed=seed, chromosomes=2, covariates=1, h2=h2)
+    f = lt.LMM(lt.decompose_kinship(lt.kinship(lt.standardize(c.G))), c.X, c.y).fit(reml=True)
+    assert f.boundary is None and (f.delta < 1) == (h2 > 0.5)
+    Q = independent(c.X)[0]
+    monkeypatch.setattr(approximate, "PROBES", 64)
+    signs = SimpleNamespace(choice=lambda values, shape: hadamard(64).astype(float))
+    genotypes = approximate.Genotypes(c.G, c.chrom, Q)
+    delta = approximate._estimate_delta(genotypes, residual(Q, c.y), signs, 1e-10, lambda V: V)
+    assert np.log(delta / f.delta) == pytest.approx(0, abs=1.1e-3)  # the tolerance of the search
 
 
 def test_bolt_estimates_the_variances_within_the_error_of_its_random_vectors(monkeypatch):

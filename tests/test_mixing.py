@@ -385,8 +385,9 @@ def test_too_many_components_are_refused():
     with pytest.raises(ValueError, match=r"from 0 to 29, but 30 individuals allow 0 to 28"):
         lt.choose_pcs(Z, [0, 29], folds=3)
     for most in (8, 9):
-        with pytest.raises(ValueError, match=f"8 SNPs of 30 .* have 8 components, and no noise is left for {most}"):
-            lt.choose_pcs(Z, [0, most], folds=3)
+        for counts in ([0, most], [most], [0, 1, most]):
+            with pytest.raises(ValueError, match=f"8 SNPs of 30 .* have 8 components, and no noise is left for {most}"):
+                lt.choose_pcs(Z, counts, folds=3)
 
 
 def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():
