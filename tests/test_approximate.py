@@ -213,6 +213,20 @@ def dense_bolt(G, chrom, X, y, sigma2_g, delta, chosen):
     return chi2 / np.mean([ratio[j] for j in chosen]), ratio
 
 
+@pytest.mark.parametrize("first", [0, 1])  # with an intercept, and without
+@pytest.mark.parametrize("missing", [0, 0.02])
+def test_products_with_the_kinship_are_those_of_the_matrix(cohort, missing, first):
+    G, rng = cohort.G.copy(), np.random.default_rng(4)
+    G[rng.random(G.shape) < missing] = np.nan
+    G[:, 7] = 1.0
+    Q = independent(cohort.X[:, first:])[0]
+    V, Z, varies = residual(Q, rng.normal(size=(150, 5))), lt.standardize(G), np.arange(400) != 7
+    found = approximate.Genotypes(G, cohort.chrom, Q).times_kinship(V, np.array([-1, 0, 3, 1, -1]))
+    for j, without in enumerate([None, *np.unique(cohort.chrom)[[0, 3, 1]], None]):
+        kept = Z[:, varies & (cohort.chrom != without)]
+        np.testing.assert_allclose(found[:, j], residual(Q, kept @ (kept.T @ V[:, j]) / kept.shape[1]), atol=1e-12)
+
+
 @pytest.mark.parametrize("missing", [0, 0.02])
 def test_bolt_is_its_dense_formula(cohort, missing):
     c = cohort

@@ -152,7 +152,8 @@ def test_a_snp_that_is_within_K_leaves_ml_its_bound():
     G = rng.normal(size=(40, 38))
     G -= G.mean(axis=0)
     X, axis = np.ones((40, 1)), null_space(np.column_stack([G, np.ones(40)]).T)
-    y = 2 + G @ rng.normal(size=38) + 0.058 * axis[:, 0]
+    genetic = 2 + G @ rng.normal(size=38)
+    y = genetic + 0.058 * axis[:, 0]
     within, beyond = G @ rng.normal(size=(38, 3)), rng.normal(size=(40, 2))
     spec = lt.decompose_snps(G)
     lowest = np.exp(-10) * spec.S.sum() / 40  # every optimum is a little below
@@ -162,6 +163,9 @@ def test_a_snp_that_is_within_K_leaves_ml_its_bound():
     for j, e in enumerate(one_by_one(within, X, y, spec, test="lrt", delta=lowest)):
         assert r.delta[j] == pytest.approx(lowest)
         assert r.statistic[j] == pytest.approx(2 * (r.null.nll - e.nll), abs=1e-7)
+    less = scan(within, X, genetic + 0.03 * axis[:, 0], spec, test="lrt")  # without a SNP ML still grows at the lowest
+    assert less.null.unbounded and less.null.boundary == "h2=1"
+    assert less.reason.tolist() == ["ML has no bound as h2 -> 1"] * 3
 
 
 def assert_agrees_with_gemma(name, p, snps):
@@ -295,9 +299,25 @@ def test_any_number_type_any_order_and_no_snp_at_all(kernel):
     np.testing.assert_allclose(scan(np.asfortranarray(snps), X, y, spec).p, want, rtol=1e-12)
     np.testing.assert_allclose(scan(snps[:, ::-1], X, y, spec).p[::-1], want, rtol=1e-12)
     assert scan(snps[:, :0], X, y, spec).p.shape == (0,)
+    known = {"refit": False, "delta": 1.0}
     for unit in (1e-6, 1e6):
         scaled = scan(snps * unit, X, y / unit, spec)
         np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
+        scaled = scan(snps * unit, X, y / unit, spec, **known)
+        np.testing.assert_allclose(scaled.p, scan(snps, X, y, spec, **known).p, rtol=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_units_of_K_do_not_matter_at_the_ends_either(unit):
+    G, X, _, snps = cohort(40, 200, 1, 10, columns=20)
+    full, rng = KERNELS["full"](G), np.random.default_rng(3)
+    heritable = full.U @ (np.sqrt(full.S) * rng.normal(size=40))
+    for y, end in ((heritable, 0.0), (full.U @ (rng.normal(size=40) / np.sqrt(full.S)), np.inf)):
+        r, scaled = (scan(snps, X, y, lt.Spectrum(full.U, c * full.S)) for c in (1.0, unit))
+        assert (r.delta == end).sum() > 5
+        np.testing.assert_array_equal(scaled.delta == end, r.delta == end)
+        np.testing.assert_allclose(scaled.delta, unit * r.delta, rtol=1e-6)
+        np.testing.assert_allclose(scaled.p, r.p, rtol=1e-8)
 
 
 def test_blocks_make_no_difference_and_progress_is_told():

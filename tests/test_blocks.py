@@ -227,7 +227,10 @@ def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     assert str(fault.value.__cause__) == "attempt 6"
     assert " are done, not kept, since no folder was given; " in str(fault.value)
     assert str(fault.value).endswith(" To go on, use a new executor and give a folder")
-    assert (fault.value.scan.reason[:20] != "not reached").all()
+    partial = fault.value.scan
+    assert (partial.reason[:20] != "not reached").all() and set(partial.reason[20:40]) == {"not reached"}
+    assert np.isnan(partial.p[20:40]).all() and (partial.missing[20:40] == 0).all()
+    assert partial.missing.dtype == np.int64
 
 
 def test_a_dead_executor_is_named_at_once():

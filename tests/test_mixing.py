@@ -278,6 +278,7 @@ def test_random_folds_repeat_with_their_seed_and_have_equal_sizes():
     np.testing.assert_array_equal(one.nll, lt.select_snps(Z, X, y, [0, 2], folds=5).nll)
     np.testing.assert_array_equal(lt.choose_pcs(Z, [0, 2], folds=5).nll, lt.choose_pcs(Z, [0, 2], folds=5, seed=0).nll)
     assert (one.nll != other.nll).any() and one.nll.shape == (5, 2)
+    assert lt.select_snps(Z, X, y, [0, 2], folds=2).nll.shape == (2, 2)
 
 
 def test_bad_counts_and_folds_are_named():
