@@ -99,6 +99,16 @@ def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
     assert a.gamma == pytest.approx(1 / a.null.sigma2_e, rel=1e-12)
 
 
+def test_without_noise_gamma_is_that_of_K_alone(cohort):
+    c, K = cohort, lt.kinship(lt.standardize(cohort.G)) + 0.2 * np.eye(150)
+    y = K @ np.random.default_rng(5).normal(size=150)  # large directions of K carry more of y than with h2 = 1
+    P, Pi = dense_P(K, c.X, 0.0)
+    for independent_snps, want in ((True, np.trace(P) / np.trace(Pi)), (False, np.trace(P @ K) / np.trace(Pi @ K))):
+        a = lt.grammar_gamma(c.G, c.X, y, lt.decompose_kinship(K), independent_snps=independent_snps)
+        assert (a.null.boundary, a.null.sigma2_e) == ("h2=1", 0.0)
+        assert a.gamma * a.null.sigma2_g == pytest.approx(want, rel=1e-9)
+
+
 def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
     c = cohort
     G = c.G[:, :7].copy()

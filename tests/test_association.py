@@ -102,6 +102,23 @@ def test_of_two_optima_the_better_one_is_taken():
     assert better.count("larger") > 5 and better.count("smaller") > 5
 
 
+def test_of_two_ends_the_better_one_is_taken():
+    """The smallest δ and h² = 0, where no optimum is between them."""
+    S, X, rng = np.array([200.0] * 3 + [1.0] * 3 + [0.0] * 4), np.eye(10)[:, -1:], np.random.default_rng(2)
+    spec, lowest, ends = lt.decompose_kinship(np.diag(S)), np.exp(-10) * S.mean(), []
+    for _ in range(6):
+        y, snps = rng.normal(size=10) * ([1.0] * 3 + [3.0] * 3 + [0.03] * 4), rng.normal(size=(10, 20))
+        snps *= np.sqrt(S + 1)[:, None]
+        r = scan(snps, X, y, spec)
+        for j, f in enumerate(one_by_one(snps, X, y, spec)):
+            if all((1 - h2) / h2 < lowest for h2, _ in f.optima):
+                m = lt.LMM(spec, np.column_stack([X, snps[:, j]]), y)
+                low, none = (m.evaluate(delta=delta, reml=True).nll for delta in (lowest, np.inf))
+                assert r.delta[j] == (pytest.approx(lowest) if low < none else np.inf)
+                ends.append(r.delta[j])
+    assert np.isinf(ends).sum() > 10 and np.isfinite(ends).sum() > 10
+
+
 @pytest.mark.parametrize("test", ["wald", "lrt", "score"])
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
 def test_without_a_delta_it_is_that_of_the_model_without_a_snp(kernel, test):
