@@ -109,6 +109,19 @@ def test_without_noise_gamma_is_that_of_K_alone(cohort):
         assert a.gamma * a.null.sigma2_g == pytest.approx(want, rel=1e-9)
 
 
+def test_covariates_may_leave_little_of_K_but_not_rounding_alone():
+    rng = np.random.default_rng(1)
+    U, noise, snps = np.linalg.qr(rng.normal(size=(50, 2)))[0], rng.normal(size=(50, 2)), rng.normal(size=(50, 3))
+    X, y = np.column_stack([U[:, 0], noise[:, 0]]), 30 * U[:, 1] + noise[:, 1]
+    little = np.array([1.0, 1e-6])
+    a = lt.grammar_gamma(snps, X, y, lt.Spectrum(U, little))
+    K = (U * little) @ U.T
+    P, Pi = dense_P(K, X, a.null.delta)
+    assert a.gamma * a.null.sigma2_g == pytest.approx(np.trace(P @ K) / np.trace(Pi @ K), rel=1e-6)
+    with pytest.raises(ValueError, match=r"X leaves .*e-1[45] of trace K = 1.0e\+00, which is rounding"):
+        lt.grammar_gamma(snps, X, y, lt.Spectrum(U, np.array([1.0, 1e-14])))
+
+
 def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
     c = cohort
     G = c.G[:, :7].copy()
@@ -255,9 +268,19 @@ def test_bolt_is_its_dense_formula(cohort, missing):
     assert b.calibration == pytest.approx(1 / spread.mean(), rel=1e-8)
     assert b.calibration_se == pytest.approx(b.calibration**2 * spread.std(ddof=1) / np.sqrt(30), rel=1e-6)
     assert (b.reason[7], b.reason[8]) == ("constant", "")
+    assert (b.sigma2_g, b.delta) == (0.4, 0.8) and b.h2 == pytest.approx(1 / 1.8, rel=1e-15)
     assert b.missing.sum() == np.isnan(G).sum()
     np.testing.assert_array_equal(G, before)
     np.testing.assert_allclose(np.log10(b.p[varying]), b.log10_p[varying], rtol=1e-10)
+
+
+def test_bolt_takes_the_variance_from_y_where_delta_alone_is_given(cohort):
+    c = cohort
+    P, _ = dense_P(lt.kinship(lt.standardize(c.G)), c.X, 0.8)
+    a = lt.bolt_inf(c.G, c.chrom, c.X, c.y, delta=0.8, **quiet)
+    assert a.sigma2_g == pytest.approx(c.y @ P @ c.y / (150 - 3), rel=1e-9)
+    b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=a.sigma2_g, delta=0.8, **quiet)
+    np.testing.assert_array_equal(a.chi2, b.chi2)
 
 
 def test_bolt_on_eight_bit_integers_is_the_same_and_holds_no_square_matrix():

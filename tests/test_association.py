@@ -171,7 +171,7 @@ def test_a_snp_that_is_within_K_leaves_ml_its_bound():
     X, axis = np.ones((40, 1)), null_space(np.column_stack([G, np.ones(40)]).T)
     genetic = 2 + G @ rng.normal(size=38)
     y = genetic + 0.058 * axis[:, 0]
-    within, beyond = G @ rng.normal(size=(38, 3)), rng.normal(size=(40, 2))
+    within, beyond = 30 + G @ rng.normal(size=(38, 3)), rng.normal(size=(40, 2))
     spec = lt.decompose_snps(G)
     lowest = np.exp(-10) * spec.S.sum() / 40  # every optimum is a little below
     r = scan(np.column_stack([within, beyond]), X, y, spec, test="lrt")
