@@ -244,7 +244,9 @@ def test_products_with_the_kinship_are_those_of_the_matrix(cohort, missing, firs
     G[:, 7] = 1.0
     Q = independent(cohort.X[:, first:])[0]
     V, Z, varies = residual(Q, rng.normal(size=(150, 5))), lt.standardize(G), np.arange(400) != 7
-    found = approximate.Genotypes(G, cohort.chrom, Q).times_kinship(V, np.array([-1, 0, 3, 1, -1]))
+    genotypes = approximate.Genotypes(G, cohort.chrom, Q)
+    np.testing.assert_allclose(genotypes.standardised(slice(5, 20)), residual(Q, Z[:, 5:20]), atol=1e-12)
+    found = genotypes.times_kinship(V, np.array([-1, 0, 3, 1, -1]))
     for j, without in enumerate([None, *np.unique(cohort.chrom)[[0, 3, 1]], None]):
         kept = Z[:, varies & (cohort.chrom != without)]
         np.testing.assert_allclose(found[:, j], residual(Q, kept @ (kept.T @ V[:, j]) / kept.shape[1]), atol=1e-12)

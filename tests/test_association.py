@@ -119,6 +119,25 @@ def test_of_two_ends_the_better_one_is_taken():
     assert np.isinf(ends).sum() > 10 and np.isfinite(ends).sum() > 10
 
 
+def test_where_k_is_not_singular_the_smallest_deltas_lead_to_zero():
+    """Half of the eigenvalues are as small as the noise, which is near the smallest δ of a scan but for zero."""
+    G, X, _, snps = cohort(40, 200, 1, 10, columns=20)
+    U, rng = KERNELS["full"](G).U, np.random.default_rng(4)
+    spec = lt.Spectrum(U, np.repeat([1.0, 1e-4], 20))
+    lowest = np.exp(-10) * spec.S.mean()
+    near = 0
+    for _ in range(6):
+        y = U @ (np.sqrt(spec.S + 1.5 * lowest) * rng.normal(size=40))
+        r = scan(snps, X, y, spec)
+        for j, f in enumerate(one_by_one(snps, X, y, spec)):
+            m = lt.LMM(spec, np.column_stack([X, snps[:, j]]), y)
+            assert m.evaluate(delta=r.delta[j], reml=True).nll <= m.evaluate(delta=0.0, reml=True).nll + 1e-9
+            if f.delta > np.e * lowest:
+                assert np.log(r.delta[j] / f.delta) == pytest.approx(0, abs=1e-6)
+            near += lowest / np.e < f.delta < np.e * lowest
+    assert near > 10
+
+
 @pytest.mark.parametrize("test", ["wald", "lrt", "score"])
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
 def test_without_a_delta_it_is_that_of_the_model_without_a_snp(kernel, test):
