@@ -101,9 +101,10 @@ def test_without_genetic_variance_gamma_is_that_of_linear_regression(cohort):
 
 def test_without_noise_gamma_is_that_of_K_alone(cohort):
     c, K = cohort, lt.kinship(lt.standardize(cohort.G)) + 0.2 * np.eye(150)
-    y = K @ np.random.default_rng(5).normal(size=150)  # large directions of K carry more of y than with h2 = 1
+    y = K @ np.random.default_rng(5).normal(size=150)  # more along its large directions than with h² = 1
     P, Pi = dense_P(K, c.X, 0.0)
-    for independent_snps, want in ((True, np.trace(P) / np.trace(Pi)), (False, np.trace(P @ K) / np.trace(Pi @ K))):
+    ratios = {True: np.trace(P) / np.trace(Pi), False: np.trace(P @ K) / np.trace(Pi @ K)}
+    for independent_snps, want in ratios.items():
         a = lt.grammar_gamma(c.G, c.X, y, lt.decompose_kinship(K), independent_snps=independent_snps)
         assert (a.null.boundary, a.null.sigma2_e) == ("h2=1", 0.0)
         assert a.gamma * a.null.sigma2_g == pytest.approx(want, rel=1e-9)
@@ -111,7 +112,8 @@ def test_without_noise_gamma_is_that_of_K_alone(cohort):
 
 def test_covariates_may_leave_little_of_K_but_not_rounding_alone():
     rng = np.random.default_rng(1)
-    U, noise, snps = np.linalg.qr(rng.normal(size=(50, 2)))[0], rng.normal(size=(50, 2)), rng.normal(size=(50, 3))
+    U, noise = np.linalg.qr(rng.normal(size=(50, 2)))[0], rng.normal(size=(50, 2))
+    snps = rng.normal(size=(50, 3))
     X, y = np.column_stack([U[:, 0], noise[:, 0]]), 30 * U[:, 1] + noise[:, 1]
     little = np.array([1.0, 1e-6])
     a = lt.grammar_gamma(snps, X, y, lt.Spectrum(U, little))
@@ -214,8 +216,10 @@ def test_conjugate_gradients_refuse_what_they_cannot_solve():
     with pytest.raises(ValueError, match="^B must be 2-d"):
         lt.conjugate_gradients(lambda V: V, np.ones(3))
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="relative residual"):  # not one matrix, so it never ends
+    with pytest.raises(ValueError, match=r"^103 iterations .* instead of 1\.0e-10") as fault:
+        # not one matrix, so it never ends
         lt.conjugate_gradients(lambda V: V * rng.uniform(0.1, 10, V.shape), np.ones((3, 1)))
+    assert float(str(fault.value).partition("residual of ")[2].split()[0]) > 1e-10
 
 
 # ---- BOLT-LMM-inf ----
@@ -249,7 +253,8 @@ def test_products_with_the_kinship_are_those_of_the_matrix(cohort, missing, firs
     found = genotypes.times_kinship(V, np.array([-1, 0, 3, 1, -1]))
     for j, without in enumerate([None, *np.unique(cohort.chrom)[[0, 3, 1]], None]):
         kept = Z[:, varies & (cohort.chrom != without)]
-        np.testing.assert_allclose(found[:, j], residual(Q, kept @ (kept.T @ V[:, j]) / kept.shape[1]), atol=1e-12)
+        want = residual(Q, kept @ (kept.T @ V[:, j]) / kept.shape[1])
+        np.testing.assert_allclose(found[:, j], want, atol=1e-12)
 
 
 @pytest.mark.parametrize("missing", [0, 0.02])

@@ -88,7 +88,7 @@ def test_fixed_delta_gives_one_f_in_four_guises(n, d, seed, kernel, delta):
 
 
 def test_of_two_optima_the_better_one_is_taken():
-    """Three large eigenvalues and three small ones: with a SNP the likelihood can have an optimum for either group."""
+    """Three large eigenvalues and three small ones: the likelihood can have an optimum for either group."""
     S = np.array([200.0] * 3 + [1.0] * 3 + [0.0] * 4)
     X, y = np.eye(10)[:, -1:], np.array([3.3, 2.0, 7.7, 1.9, 0.7, 3.9, 0.5, 0.0, 0.1, 2.0])
     snps = np.random.default_rng(1).normal(size=(10, 40)) * np.sqrt(S + 1)[:, None]
@@ -120,7 +120,7 @@ def test_of_two_ends_the_better_one_is_taken():
 
 
 def test_where_k_is_not_singular_the_smallest_deltas_lead_to_zero():
-    """Half of the eigenvalues are as small as the noise, which is near the smallest δ of a scan but for zero."""
+    """Half of the eigenvalues are like the noise, whose δ is near the smallest of a scan, but zero."""
     G, X, _, snps = cohort(40, 200, 1, 10, columns=20)
     U, rng = KERNELS["full"](G).U, np.random.default_rng(4)
     spec = lt.Spectrum(U, np.repeat([1.0, 1e-4], 20))
@@ -183,7 +183,7 @@ def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside
 
 
 def test_a_snp_that_is_within_K_leaves_ml_its_bound():
-    """One direction is outside K and X, and y has a little of it: only a SNP with a part there can explain that."""
+    """One direction is outside K and X; y has a little of it, which only a SNP with a part there explains."""
     rng = np.random.default_rng(6)
     G = rng.normal(size=(40, 38))
     G -= G.mean(axis=0)
@@ -199,7 +199,7 @@ def test_a_snp_that_is_within_K_leaves_ml_its_bound():
     for j, e in enumerate(one_by_one(within, X, y, spec, test="lrt", delta=lowest)):
         assert r.delta[j] == pytest.approx(lowest)
         assert r.statistic[j] == pytest.approx(2 * (r.null.nll - e.nll), abs=1e-7)
-    less = scan(within, X, genetic + 0.03 * axis[:, 0], spec, test="lrt")  # without a SNP ML still grows at the lowest
+    less = scan(within, X, genetic + 0.03 * axis[:, 0], spec, test="lrt")  # ML still grows there
     assert less.null.unbounded and less.null.boundary == "h2=1"
     assert less.reason.tolist() == ["ML has no bound as h2 -> 1"] * 3
 

@@ -336,6 +336,7 @@ ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0,
         (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), -np.diag([1.0, 1, 1, -1])), "positive definite"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), np.diag([1.0, 1, 1, 0])), "positive definite"),
         (lambda: dense.evaluate(np.diag([2.0, 1.0, 0.5, 0.0]), ONE, Y, h2=1.0, reml=True), "singular at h2 = 1"),
     ],
 )
