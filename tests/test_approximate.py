@@ -116,10 +116,11 @@ def test_covariates_may_leave_little_of_K_but_not_rounding_alone():
     snps = rng.normal(size=(50, 3))
     X, y = np.column_stack([U[:, 0], noise[:, 0]]), 30 * U[:, 1] + noise[:, 1]
     little = np.array([1.0, 1e-6])
-    a = lt.grammar_gamma(snps, X, y, lt.Spectrum(U, little))
-    K = (U * little) @ U.T
-    P, Pi = dense_P(K, X, a.null.delta)
-    assert a.gamma * a.null.sigma2_g == pytest.approx(np.trace(P @ K) / np.trace(Pi @ K), rel=1e-6)
+    for unit in (1.0, 1e-20, 1e20):
+        a = lt.grammar_gamma(snps, X, y, lt.Spectrum(U, unit * little))
+        K = (U * little) @ U.T
+        P, Pi = dense_P(K, X, a.null.delta / unit)
+        assert a.gamma * a.null.sigma2_g * unit == pytest.approx(np.trace(P @ K) / np.trace(Pi @ K), rel=1e-6)
     with pytest.raises(ValueError, match=r"X leaves .*e-1[45] of trace K = 1.0e\+00, which is rounding"):
         lt.grammar_gamma(snps, X, y, lt.Spectrum(U, np.array([1.0, 1e-14])))
 
@@ -288,6 +289,16 @@ def test_bolt_takes_the_variance_from_y_where_delta_alone_is_given(cohort):
     assert a.sigma2_g == pytest.approx(c.y @ P @ c.y / (150 - 3), rel=1e-9)
     b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=a.sigma2_g, delta=0.8, **quiet)
     np.testing.assert_array_equal(a.chi2, b.chi2)
+
+
+def test_bolt_needs_two_degrees_of_freedom():
+    rng = np.random.default_rng(2)
+    snps, y = rng.integers(0, 3, size=(5, 40)), rng.normal(size=5)
+    X = np.column_stack([np.ones(5), rng.normal(size=(5, 3))])
+    b = lt.bolt_inf(snps, np.arange(40) % 2, X[:, :3], y, delta=1.0, **quiet)
+    assert np.isfinite(b.chi2[b.reason == ""]).all() and (b.reason == "").sum() > 20
+    with pytest.raises(ValueError, match="leave 1 degrees of freedom"):
+        lt.bolt_inf(snps, np.arange(40) % 2, X, y, delta=1.0, **quiet)
 
 
 def test_bolt_on_eight_bit_integers_is_the_same_and_holds_no_square_matrix():

@@ -182,6 +182,14 @@ def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside
             assert r.reason[j] == "ML has no bound as h2 -> 1"
 
 
+def test_ml_without_a_bound_where_X_explains_two_directions_outside_K():
+    G, X, _, snps = cohort(40, 200, 2, 5)
+    spec = lt.decompose_snps(G - X @ np.linalg.lstsq(X, G)[0])
+    assert spec.k == 38
+    y = X @ np.ones(2) + spec.U @ (spec.S * np.random.default_rng(5).normal(size=38))
+    assert set(scan(snps, X, y, spec, test="lrt").reason) == {"ML has no bound as h2 -> 1"}
+
+
 def test_a_snp_that_is_within_K_leaves_ml_its_bound():
     """One direction is outside K and X; y has a little of it, which only a SNP with a part there explains."""
     rng = np.random.default_rng(6)
@@ -381,7 +389,7 @@ def test_an_interrupted_scan_keeps_what_is_done():
 
     with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done"):
         r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
-    assert np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
+    assert r.p.size == 9000 and np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
     assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
 
 

@@ -181,11 +181,12 @@ class Counting(ThreadPoolExecutor):
 
     def __init__(self, fail=()):
         super().__init__(2)
-        self.count, self.fail, self.sent = 0, fail, set()
+        self.count, self.fail, self.sent, self.numbers = 0, fail, set(), set()
 
     def submit(self, *args):
         self.count += 1
         self.sent.add(type(args[-1]))
+        self.numbers.add(args[-2])
         if self.count in self.fail:
             future = Future()
             future.set_exception(EOFError(f"attempt {self.count}"))
@@ -220,8 +221,9 @@ def test_a_pool_whose_worker_is_killed_is_given_up_and_the_next_one_goes_on(tmp_
 def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     snps, X, y, spec = problem()
     with Counting(fail=[1, 4]) as executor:
-        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor), lt.scan_blocks(cut(snps), X, y, spec))
-    assert executor.count == 8
+        whole = lt.scan_blocks(cut(snps), X, y, spec)
+        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor), whole)
+    assert executor.count == len(executor.numbers) == 8  # Dask takes the same number for the same work
     with Counting(fail=[2, 6]) as executor, pytest.raises(lt.Unfinished, match=r"block 1 .* failed twice") as fault:
         lt.scan_blocks(cut(snps), X, y, spec, executor)
     assert str(fault.value.__cause__) == "attempt 6"
@@ -231,6 +233,7 @@ def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     assert (partial.reason[:20] != "not reached").all() and set(partial.reason[20:40]) == {"not reached"}
     assert np.isnan(partial.p[20:40]).all() and (partial.missing[20:40] == 0).all()
     assert partial.missing.dtype == np.int64
+    assert (partial.dof, repr(partial.null)) == (whole.dof, repr(whole.null))
 
 
 def test_a_dead_executor_is_named_at_once():
