@@ -387,8 +387,9 @@ def test_an_interrupted_scan_keeps_what_is_done():
         if done > 5000:
             raise KeyboardInterrupt
 
-    with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done"):
+    with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done") as caught:
         r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
+    assert caught[0].filename == __file__  # where the scan was called
     assert r.p.size == 9000 and np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
     assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
 

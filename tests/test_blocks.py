@@ -480,6 +480,7 @@ def test_an_interrupted_scan_returns_what_is_done():
         found = lt.scan_blocks(cut(snps), X, y, spec, executor, progress=stop)
     done = found.reason != "not reached"
     assert f"{(~done).sum()} SNPs were drawn but are not done, and are NaN" in str(caught[0].message)
+    assert caught[0].filename == __file__
     assert done[:60].all() and len(done) <= 120
     np.testing.assert_array_equal(found.p[done], lt.scan_blocks(cut(snps), X, y, spec).p[: len(done)][done])
 
