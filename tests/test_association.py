@@ -183,11 +183,16 @@ def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside
 
 
 def test_ml_without_a_bound_where_X_explains_two_directions_outside_K():
-    G, X, _, snps = cohort(40, 200, 2, 5)
+    G, X, y, snps = cohort(60, 200, 2, 5, columns=10)
     spec = lt.decompose_snps(G - X @ np.linalg.lstsq(X, G)[0])
-    assert spec.k == 38
-    y = X @ np.ones(2) + spec.U @ (spec.S * np.random.default_rng(5).normal(size=38))
-    assert set(scan(snps, X, y, spec, test="lrt").reason) == {"ML has no bound as h2 -> 1"}
+    y = y + 2 * np.random.default_rng(1).normal(size=60)
+    null, r, inside = lt.LMM(spec, X, y).fit(reml=False), scan(snps, X, y, spec, test="lrt"), 0
+    assert spec.k == 58 and null.unbounded and null.boundary is None
+    for j, f in enumerate(one_by_one(snps, X, y, spec, test="lrt")):
+        if f.boundary is None:
+            assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), abs=1e-6)
+            inside += 1
+    assert inside > 5
 
 
 def test_a_snp_that_is_within_K_leaves_ml_its_bound():
