@@ -31,7 +31,7 @@ export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --forma
 	fuzz data clean lock
 
 # One make at a time works on _build in a clone: a second waits until the first has ended, however it ends.
-ALONE := book pages lite test pdf zip links clean
+ALONE := book pages lite test nbval pdf zip links clean
 GOALS := $(or $(MAKECMDGOALS),book)
 ifneq ($(if $(LOCKED),,$(filter $(ALONE),$(GOALS))),)
 .PHONY: alone $(GOALS)
@@ -68,12 +68,13 @@ test: data
 	$(BIN)/ruff check .
 	$(BIN)/mypy lmm_teach
 	rm -rf _build
-	@$(MAKE) --no-print-directory -j2 book nbval
+	@$(MAKE) --no-print-directory nbval
+	@$(MAKE) --no-print-directory book
 	$(BIN)/python -m pytest -n auto --dist loadfile tests
 
-# Every notebook again, each printed number against the committed one; on one core while the book is built on the other.
-nbval: data
-	$(BIN)/python -m pytest --nbval book
+# Every notebook run, each printed number held against the committed one; the book is built from the same run.
+nbval: data _build/fresh
+	NBVAL_KEEPS=$(CURDIR)/_build/.jupyter_cache $(BIN)/python -m pytest -n auto --dist loadfile --nbval book
 
 nightly: .venv/installed
 	$(BIN)/python -m pytest -n auto --hypothesis-profile nightly tests/test_any_input.py

@@ -10,21 +10,15 @@ fails where a target is missed.
 """
 
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
-from null_model import processor
+from common import keep, main, source
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = ("lmm_teach", "numpy", "scipy")
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SIZES, SNPS, CHROMOSOMES = (500, 1_000, 2_000, 4_000, 8_000), 5_000, 20
 DECOMPOSED = 4_000  # no n × n matrix for more individuals than these
 LARGE, BOLT_TOLERANCE = 20_000, 5e-4  # BOLT-LMM's own tolerance of the conjugate gradients
@@ -177,8 +171,7 @@ def measure() -> int:
     record = {
         "what": "CPU seconds; bolt_inf estimates its own delta; the others start from the decomposition",
         "data": {"set": "independent SNPs, unrelated individuals, h2 = 0.5", "snps": SNPS, "chromosomes": CHROMOSOMES},
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "blas_threads": 1},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source(),
         "seconds": rows,
         "large": big,
         "cohorts": {"number": COHORTS, **COHORT, "shares": SHARES, "chromosomes_without_effects": NULL,
@@ -186,17 +179,10 @@ def measure() -> int:
         "targets": TARGETS,
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "approximate.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("approximate", record)
 
 
 if __name__ == "__main__":
     if "--large" in sys.argv[1:]:
         sys.exit(large())
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure())
-    inside = [sys.executable, Path(__file__).resolve(), "--measure"]  # BLAS reads its number of threads at the start
-    sys.exit(subprocess.run(inside, env=os.environ | dict.fromkeys(THREADS, "1"), check=False).returncode)
+    main(measure)

@@ -9,8 +9,6 @@ costs, and fails where two ways disagree or a target is missed.
 """
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,14 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-from null_model import processor, seconds
+from common import cpu_seconds, keep, main, source
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = ("lmm_teach", "numpy", "scipy", "bed-reader", "dask", "distributed")
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "PST_NUM_THREADS")
 N, SNPS, SOME = 2_000, 100_000, 20_000
 PAIRS, DASK_PAIRS = 5, 3
 TRAITS, TRAIT_N, TRAIT_SNPS = (1, 2, 5, 10, 20, 50), 1_500, 6_000
@@ -63,7 +57,7 @@ def wall(call: Callable[[], object]) -> float:
 def fastest(call: Callable[[], object], repeats: int, rounds: int = 5) -> float:
     """CPU seconds of one call, at best: rates are of the machine, not of what else it does."""
     call()
-    return min(seconds(call, repeats) for _ in range(rounds))
+    return min(cpu_seconds(call, repeats) for _ in range(rounds))
 
 
 def spread(ratios: list[float]) -> dict[str, float]:
@@ -164,8 +158,8 @@ def traits(faults: list[str]) -> dict[str, object]:
     took = {"cholesky": [], "eigen": []}
     for t in TRAITS:
         rounds = 2 if t < 20 else 1
-        took["cholesky"].append(round(min(seconds(lambda t=t: by_cholesky(t), 1) for _ in range(rounds)), 3))
-        took["eigen"].append(round(min(seconds(lambda t=t: by_eigenvectors(t), 1) for _ in range(rounds)), 3))
+        took["cholesky"].append(round(min(cpu_seconds(lambda t=t: by_cholesky(t), 1) for _ in range(rounds)), 3))
+        took["eigen"].append(round(min(cpu_seconds(lambda t=t: by_eigenvectors(t), 1) for _ in range(rounds)), 3))
     # straight lines through the first and the last point: where they cross
     (a0, a1), (b0, b1) = (np.polyfit(TRAITS, took[name], 1)[::-1] for name in ("cholesky", "eigen"))
     return {"n": n, "snps": s, "t": list(TRAITS)} | {f"{k}_seconds": v for k, v in took.items()} | {
@@ -302,20 +296,13 @@ def measure() -> int:
     record = {
         "data": {"set": "random SNPs, none missing; kinship of the first 3,000", "n": N, "d": 1, "snps": SNPS},
         "what": "one BLAS thread; wall-clock time for streaming and dask, CPU seconds for the rest",
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "blas_threads": 1},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source("bed-reader", "dask", "distributed"),
         "targets": TARGETS,
         "results": results,
         "faults": faults,
     }
-    text = json.dumps(record, indent=2)
-    (HERE / "results" / "blocks.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("blocks", record)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure())
-    inside = [sys.executable, Path(__file__).resolve(), "--measure"]  # BLAS reads its number of threads at the start
-    sys.exit(subprocess.run(inside, env=os.environ | dict.fromkeys(THREADS, "1"), check=False).returncode)
+    main(measure)

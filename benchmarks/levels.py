@@ -7,17 +7,8 @@ it, drawn with δ = 1, tests them with `scan`, and writes ``results/levels.json`
 thread. It fails when the level at the known δ, whose distribution is exact, is more than four standard errors off.
 """
 
-import json
-import os
-import platform
-import subprocess
-import sys
-from importlib.metadata import version
-from pathlib import Path
+from common import keep, main, source
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = ("lmm_teach", "numpy", "scipy")
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SIZES, TRAITS, SNP, LEVEL = (30, 100, 300), 10_000, 300, 0.05
 
 
@@ -41,19 +32,13 @@ def measure() -> int:
     record = {
         "data": {"set": "simulate.cohort(300, 1200, seed=13, siblings=4, h2=0.5, covariates=2), first n individuals",
                  "d": cohort.X.shape[1], "snp": SNP, "delta": 1.0, "traits": TRAITS},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source(),
         "results": results,
         "standard_error": round(error, 4),
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    (HERE / "results" / "levels.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("levels", record)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure())
-    inside = [sys.executable, Path(__file__).resolve(), "--measure"]  # BLAS reads its number of threads at the start
-    sys.exit(subprocess.run(inside, env=os.environ | dict.fromkeys(THREADS, "1"), check=False).returncode)
+    main(measure)

@@ -9,23 +9,13 @@ when an evaluation takes longer for more individuals, when anything like an n by
 likelihood differs from the one that Woodbury's identity gives without eigenvectors.
 """
 
-import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 
-from null_model import processor, seconds
+from common import cpu_seconds, keep, main, source
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = ("lmm_teach", "numpy", "scipy")
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SIZES, SNPS, COVARIATES, ROUNDS = (2_000, 5_000, 10_000, 20_000, 50_000, 100_000), 200, 3, 7
 TARGETS = {"exponent": 1.1, "evaluate_growth": 3.0}  # at most; the second is for 50 times as many individuals
 MEMORY = {"decompose": 5.0, "construct": 0.5, "evaluate": 0.01}  # peaks, at most, in arrays of n by 200 numbers
@@ -84,8 +74,8 @@ def measure() -> int:
     for turn in range(-1, ROUNDS):  # the first one warms up
         for n in SIZES[:: 1 if turn % 2 else -1]:
             m = lt.LMM(*problems[n])
-            once = seconds(lambda n=n: lt.LMM(*problems[n]), max(1, 20_000 // n))
-            again = seconds(lambda m=m: m.evaluate(h2=0.5, reml=True), 200)
+            once = cpu_seconds(lambda n=n: lt.LMM(*problems[n]), max(1, 20_000 // n))
+            again = cpu_seconds(lambda m=m: m.evaluate(h2=0.5, reml=True), 200)
             if turn >= 0:
                 took[n]["construct"].append(once)
                 took[n]["evaluate"].append(again)
@@ -98,8 +88,7 @@ def measure() -> int:
     faults += [f"{name} is {found[name]:.2f}; at most {most}" for name, most in TARGETS.items() if found[name] > most]
     record = {
         "data": {"set": "standard normal SNPs, standardised", "snps": SNPS, "d": COVARIATES},
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "blas_threads": 1},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source(),
         "results": {name: round(value, 3) for name, value in found.items()} | {
             "milliseconds": {n: {name: round(1e3 * t, 4) for name, t in row.items()} for n, row in medians.items()},
             "peak_memory_bytes": memory,
@@ -108,15 +97,8 @@ def measure() -> int:
         "rounds": ROUNDS,
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "low_rank.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("low_rank", record)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure())
-    inside = [sys.executable, Path(__file__).resolve(), "--measure"]  # BLAS reads its number of threads at the start
-    sys.exit(subprocess.run(inside, env=os.environ | dict.fromkeys(THREADS, "1"), check=False).returncode)
+    main(measure)

@@ -8,46 +8,33 @@ K, X and y after the decomposition, in CPU seconds, so that what else the machin
 disagree on a result, when a target is missed, or when ours allocates anything like an n by n matrix.
 """
 
-import json
 import os
-import platform
 import statistics
 import subprocess
-import sys
-import time
 import tracemalloc
 import venv
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
+
+from common import cpu_seconds, keep, main, source
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".venv"
 # pysnptools, which fastlmm imports, needs six without saying so
 PEERS = ("fastlmm==0.6.13", "six==1.17.0")
-PACKAGES = ("lmm_teach", "fastlmm", "numpy", "scipy")
 H2 = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 PAIRS, GRID = 31, 100
 TARGETS = {"evaluate": 1.0, "fit": 3.0}  # how many times faster, at least, the median pair must be
 
 
-def run_in_own_environment(script: Path = Path(__file__), *options: str) -> int:
+def environment() -> Path:
+    """The Python of an environment that has FaST-LMM and this package."""
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
     install = [python, "-m", "pip", "install", "--quiet", "--editable", f"{HERE.parent}[data]", *PEERS]
     subprocess.run(install, check=True)
-    environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    inside = [python, script.resolve(), "--measure", *options]
-    return subprocess.run(inside, env=environment | dict.fromkeys(threads, "1"), check=False).returncode
-
-
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    begun = time.process_time()
-    for _ in range(repeats):
-        call()
-    return (time.process_time() - begun) / repeats
+    return python
 
 
 def compare(
@@ -57,7 +44,7 @@ def compare(
     pairs = []
     for pair in range(-1, PAIRS):  # the first one warms up
         order = (ours, theirs) if pair % 2 else (theirs, ours)
-        took = {call: seconds(call, repeats) / size for call in order}
+        took = {call: cpu_seconds(call, repeats) / size for call in order}
         pairs.append((took[ours], took[theirs]))
     ratios = sorted(b / a for a, b in pairs[1:])
     micro = [round(1e6 * statistics.median(column), 2) for column in zip(*pairs[1:], strict=True)]
@@ -81,13 +68,6 @@ def peak_bytes(call: Callable[[], object]) -> int:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def measure() -> int:
@@ -155,17 +135,12 @@ def measure() -> int:
     record = {
         "data": {"set": "HS1940, CD8, centred kinship", "n": n, "d": 1, "snps": int(found.snps.sum())},
         "fastlmm_calls": {"evaluate": "LMM.nLLeval", "fit": f"LMM.findH2(nGridH2={GRID})"},
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "blas_threads": 1},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source("fastlmm"),
         "results": results,
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "null_model.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("null_model", record)
 
 
 if __name__ == "__main__":
-    sys.exit(measure() if "--measure" in sys.argv[1:] else run_in_own_environment())
+    main(measure, environment)

@@ -11,7 +11,6 @@ programs disagree by more than the post allows, 1e-5.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,11 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import null_model
+from common import RESULTS, cpu_seconds, main, source
+from null_model import environment
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "reference"))
@@ -173,14 +172,15 @@ def measure() -> int:
         result["quantiles"] = np.quantile(micro, [0, 0.25, 0.5, 0.75, 1]).round().astype(int).tolist()
         # how much of the spread of times over SNPs is due to the number of calls; none if all calls are alike
         result["correlation"] = round(float(np.corrcoef(calls, micro)[0, 1]), 3) if np.ptp(calls) else None
-    scan = null_model.seconds(lambda: lt.scan(others, np.ones((500, 1)), y, spec), 3) / others.shape[1]
+    scan = cpu_seconds(lambda: lt.scan(others, np.ones((500, 1)), y, spec), 3) / others.shape[1]
     apart = {program: float(f"{np.abs(h2[program] - h2['lmm_teach']).max():.1e}") for program in h2}
     faults = [f"{program} finds h2 apart by {value}" for program, value in apart.items() if value > 1e-5]
+    where = source("fastlmm")
     record = {
         "data": {"set": "synth, K of 5,000 SNPs, SNPs off chromosome 1", "n": 500, "d": 2, "snps": len(chosen)},
         "what": "microseconds per SNP, the rotation of X included; one_call: the same with one evaluation at h2 = 0.6",
-        "machine": {"processor": null_model.processor(), "cores": os.cpu_count(), "blas_threads": 1},
-        "versions": {name: version(name) for name in null_model.PACKAGES} | {"pylmm3": "0.1.1"},
+        "machine": where["machine"],
+        "versions": where["versions"] | {"pylmm3": "0.1.1"},
         "scan_microseconds_per_snp": round(1e6 * scan, 1),
         "h2": [round(float(v), 6) for v in h2["lmm_teach"]],
         "h2_apart": apart,
@@ -188,7 +188,7 @@ def measure() -> int:
         "faults": faults,
     }
     text = json.dumps(record)
-    (HERE / "results" / "refit.json").write_text(text.replace(', "', ',\n"') + "\n")
+    (RESULTS / "refit.json").write_text(text.replace(', "', ',\n"') + "\n")
     for program, result in results.items():
         calls = result["calls"]
         print(program, "calls", min(calls), "to", max(calls), result["quantiles"], result["correlation"])
@@ -197,4 +197,4 @@ def measure() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(measure() if "--measure" in sys.argv[1:] else null_model.run_in_own_environment(Path(__file__)))
+    main(measure, environment)

@@ -10,7 +10,6 @@ reported. FaST-LMM and PyLMM refit a part of the SNPs, from which their time for
 """
 
 import json
-import os
 import re
 import resource
 import shutil
@@ -20,10 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
-import null_model
+from common import keep, main, source
+from null_model import environment
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "reference"))
@@ -287,7 +286,7 @@ def compare(peers: Peers, hs1940: bool, faults: list[str]) -> dict[str, object]:
     return results
 
 
-def measure(names: list[str]) -> int:
+def measure(*names: str) -> int:
     programs.debian("gemma", "bolt-lmm")
     results, faults = {}, []
     for name in names or SETS:
@@ -301,23 +300,20 @@ def measure(names: list[str]) -> int:
         for name, target in TARGETS.items():
             if reached[name] > target if name in ("rotation", "megabytes") else reached[name] < target:
                 faults.append(f"{name}: {reached[name]} on hs1940; the target is {target}")
+    where = source("fastlmm")
     record = {
         "what": "CPU seconds, one BLAS thread; refits of fastlmm and pylmm3 extrapolated from 40 SNPs; times_ours: how "
                 "many times as long as our scan; X is the intercept, K is centred (gemma -gk 1)",
-        "machine": {"processor": null_model.processor(), "cores": os.cpu_count(), "blas_threads": 1},
-        "versions": {name: version(name) for name in null_model.PACKAGES}
-        | {"pylmm3": "0.1.1", "gemma": "0.98.5", "bolt": "2.4"},
+        "machine": where["machine"],
+        "versions": where["versions"] | {"pylmm3": "0.1.1", "gemma": "0.98.5", "bolt": "2.4"},
         "results": results,
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    if not names:
-        (HERE / "results" / "scan.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    if names:
+        print(json.dumps(record, indent=2))
+        return 1 if faults else 0
+    return keep("scan", record)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure([name for name in sys.argv[1:] if name != "--measure"]))
-    sys.exit(null_model.run_in_own_environment(Path(__file__), *sys.argv[1:]))
+    main(measure, environment)

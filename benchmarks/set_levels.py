@@ -8,17 +8,8 @@ P at the δ of the null model taken for known. It writes ``results/set_levels.js
 when a share by the second is more than four standard errors from its level.
 """
 
-import json
-import os
-import platform
-import subprocess
-import sys
-from importlib.metadata import version
-from pathlib import Path
+from common import keep, main, source
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = ("lmm_teach", "numpy", "scipy")
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SETS, TRAITS, DRAWS, LEVELS = (1, 10), 500, 5_000, (0.05, 0.2)
 
 
@@ -55,19 +46,13 @@ def measure() -> int:
     record = {
         "data": {"set": "simulate.cohort(300, 800, seed=15, siblings=3, h2=0, chromosomes=4)", "h2": 0.5,
                  "traits": TRAITS, "draws": DRAWS},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        **source(),
         "levels": LEVELS,
         "results": results,
         "faults": faults,
     }  # fmt: skip
-    text = json.dumps(record, indent=2)
-    (HERE / "results" / "set_levels.json").write_text(text + "\n")
-    print(text)
-    return 1 if faults else 0
+    return keep("set_levels", record)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        sys.exit(measure())
-    inside = [sys.executable, Path(__file__).resolve(), "--measure"]  # BLAS reads its number of threads at the start
-    sys.exit(subprocess.run(inside, env=os.environ | dict.fromkeys(THREADS, "1"), check=False).returncode)
+    main(measure)

@@ -360,6 +360,10 @@ def bolt_inf(
     varying = np.flatnonzero(Z.sd > 0)
     chosen = np.sort(rng.choice(varying, min(PROBES, varying.size), replace=False))
     probes = Z.standardised(chosen)
+    left = (probes**2).sum(axis=0) > 1e-10 * n
+    if not left.any():
+        raise ValueError(f"X explains each of the {chosen.size} SNPs drawn for the calibration: nothing is left")
+    chosen, probes = chosen[left], probes[:, left]
     codes = np.arange(Z.inside.size)
     left_out = np.concatenate([codes, Z.code[chosen], [-1]])
     B = np.column_stack([np.tile(r[:, None], codes.size), probes, r])

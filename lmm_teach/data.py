@@ -46,6 +46,8 @@ GEMMA_URL = (
 )
 #: The repository, whose folders reference/ and benchmarks/ are there if the package was installed from a clone with -e,
 #: or if a notebook runs in the folder book/ of a clone or of the book's JupyterLite.
+#:
+#: :meta hide-value:
 REPOSITORY = Path(__file__).resolve().parents[1]
 if not (REPOSITORY / "reference" / "golden").is_dir() and (Path.cwd().parent / "reference" / "golden").is_dir():
     REPOSITORY = Path.cwd().parent

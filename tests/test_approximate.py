@@ -258,6 +258,19 @@ def test_products_with_the_kinship_are_those_of_the_matrix(cohort, missing, firs
         np.testing.assert_allclose(found[:, j], want, atol=1e-12)
 
 
+def test_a_snp_that_X_explains_calibrates_nothing(cohort):
+    """Its xᵀPx is rounding; the constant is that of the others."""
+    c, first = cohort, np.eye(150)[:, :1]
+    X, chrom = np.column_stack([c.X, first]), np.arange(6) // 3
+    G = np.column_stack([first, c.G[:, :5]])
+    b = lt.bolt_inf(G, chrom, X, c.y, sigma2_g=0.4, delta=1.0, **quiet)
+    chi2 = dense_bolt(G, chrom, X, c.y, 0.4, 1.0, range(1, 6))[0]
+    assert b.reason.tolist() == ["X explains it", "", "", "", "", ""]
+    np.testing.assert_allclose(b.chi2[1:], chi2[1:], rtol=1e-8)
+    with pytest.raises(ValueError, match="X explains each of the 2 SNPs"):
+        lt.bolt_inf(np.column_stack([first, 2 * first]), [0, 1], X, c.y, delta=1.0, **quiet)
+
+
 @pytest.mark.parametrize("missing", [0, 0.02])
 def test_bolt_is_its_dense_formula(cohort, missing):
     c = cohort

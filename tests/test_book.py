@@ -69,6 +69,16 @@ def nothing_went_wrong(notebook):
             yield f"cell {i} prints an address in memory, which differs in every run"
 
 
+def printed_lines_fit(notebook):
+    """A page has room for a hundred letters."""
+    for i, cell in code_cells(notebook):
+        shown = [data.get("text/plain", "") for data in data_of(cell) if "text/html" not in data]
+        shown += [output.text for output in cell.outputs if output.output_type == "stream"]
+        for line in "" if explore_call(cell) else "\n".join(shown).splitlines():
+            if len(line) > 100:
+                yield f"cell {i} prints a line of {len(line)} letters: {line}"
+
+
 def every_output_is_compared(notebook):
     for i, cell in code_cells(notebook):
         tags = [tag for tag in cell.metadata.get("tags", []) if tag.startswith("nbval") or tag == "raises-exception"]
@@ -161,8 +171,9 @@ def cells_are_short(notebook):
 
 
 RULES = [
-    executed_in_order, only_text_outputs, nothing_went_wrong, every_output_is_compared, every_figure_is_described,
-    exercises_are_solved, sections_are_there, quoted_numbers_are_computed, nothing_of_one_machine, cells_are_short,
+    executed_in_order, only_text_outputs, nothing_went_wrong, printed_lines_fit, every_output_is_compared,
+    every_figure_is_described, exercises_are_solved, sections_are_there, quoted_numbers_are_computed,
+    nothing_of_one_machine, cells_are_short,
 ]  # fmt: skip
 
 
@@ -266,6 +277,7 @@ FAULTS = {
     "warning": (nothing_went_wrong, lambda cells: cells[1].outputs[0].update(name="stderr")),
     "error": (nothing_went_wrong, lambda cells: cells[1].update(outputs=[new_output("error", evalue="no")])),
     "address": (nothing_went_wrong, lambda cells: cells[1].outputs[0].update(text="<A at 0x7f00aa11>")),
+    "long line": (printed_lines_fit, lambda cells: cells[1].outputs[0].update(text="0.33333\n" + 101 * "3")),
     "ignored output": (every_output_is_compared, lambda cells: cells[1].metadata.update(tags=["nbval-ignore-output"])),
     "skipped": (every_output_is_compared, lambda cells: cells[1].metadata.update(tags=["nbval-skip"])),
     "ignored by comment": (every_output_is_compared, lambda cells: cells[1].update(source="# NBVAL_SKIP\n1")),

@@ -55,6 +55,13 @@ def test_no_page_weighs_more_than_two_megabytes(pages):
         assert size + fonts + sum(map(weight, files)) < 2e6, path.name
 
 
+def test_no_page_says_where_it_was_built(pages):
+    """So that the builds of two clones are equal."""
+    folder = re.compile(rf"(?<![\w./-]){re.escape(str(ROOT))}(?![\w-])")
+    for path, (text, _) in pages.items():
+        assert not folder.search(text), path.name
+
+
 def test_no_script_runs_before_the_text_is_there(pages):
     for path, (text, _) in pages.items():
         scripts = re.findall(r"<script\b[^>]*\bsrc=[^>]*>", text)
@@ -128,6 +135,26 @@ def test_a_formula_is_written_once_to_be_seen_and_once_to_be_spoken():
     seen = soup.select_one(".katex-html[aria-hidden=true]")
     assert seen.get_text().replace("\u200b", "") == "β^=2x⊤y"
     assert r"\hat" not in str(soup)
+
+
+@pytest.mark.parametrize(("tex", "lines"), [
+    ("a+b=c", ["a+", "b=", "c"]),
+    (r"(X^\top(K+\delta I)^{-1}X)^{-1}-b", ["(X⊤(K+δI)−1X)−1−", "b"]),
+    (r"n\log(1+F/\nu)-[0,1)\cup(2,3]", ["nlog(1+F/ν)−", "[0,1)∪", "(2,3]"]),
+    (r"(K+\delta I)^{-1}(K+\delta I)=2.8\times10^{-14}", ["(K+δI)−1(K+δI)=", "2.8×10−14"]),
+    ("(" + "+".join("abcdefghijklmn") + ")=o", ["(a+", *(f"{x}+" for x in "bcdefghijklm"), "n)=", "o"]),
+])  # fmt: skip
+def test_a_formula_breaks_between_its_boxes_but_not_within_a_short_pair_of_brackets(tex, lines):
+    seen = katex.formula(tex).split("katex-html")[1].partition(">")[2]
+    assert [re.sub("<[^>]*>", "", line).replace("\u200b", "") for line in seen.split("<wbr>")] == lines
+
+
+def test_a_number_stays_with_its_unit_and_with_what_it_numbers(pages):
+    for path, (text, _) in pages.items():
+        for paragraph in BeautifulSoup(text, "html.parser").select("article p"):
+            for element in paragraph.select("code, .math"):
+                element.replace_with("…")
+            assert not katex.NUMBER.search(paragraph.get_text()), (path.name, paragraph.get_text())
 
 
 @pytest.mark.parametrize(("tex", "says"), [(r"\frac{1}", "frac"), (r"\undefined", "Undefined"), ("é_2", "unicode")])

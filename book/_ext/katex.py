@@ -6,6 +6,8 @@ Each formula is written twice, as MathML, which a screen reader speaks, and as t
 import re
 from functools import cache
 from html import escape
+from itertools import accumulate
+from os.path import relpath
 from pathlib import Path
 
 from docutils import nodes
@@ -14,8 +16,18 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
-AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b)+"
+AFTER = r"^(?:[.,;:?!)\]”’'\"]|(?<=[’'])s\b|-[a-z]+)+"
 BEFORE = r"[(\[“‘'\"]+$"
+# A bracket with an exponent is a pair of spans, one in the other.
+OPENS, CLOSES = (re.compile(rf'class="{kind}[^>]*>(?!<span class="{kind})') for kind in ("mopen", "mclose"))
+BETWEEN = '</span><span class="katex-base">'
+UNBROKEN = 24  # characters; a line on a telephone has some 35
+UNITS = "%|ms|s|min|h|kB|MB|GB|GiB|MiB|px|mmHg|Mb|cm|SNPs?|January|February|March|April"
+COUNTED = "[Cc]hapters?|[Cc]hromosome|[Ee]xercise|[Ll]evel|[Ss]tep"
+NUMBER = re.compile(rf"\d (?=(?:{UNITS})(?!\w|\.\w))|\b(?:{COUNTED}) (?=\d|$)")
+NAME = re.compile(r"((?:FaST|BOLT)-LMM(?:-inf)?|GRAMMAR-Γ)")
+SHORT = 14  # characters of code that stay on one line
+AS_IT_IS = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 KATEX = Path(__file__).resolve().parents[1] / "_katex"
 
 
@@ -32,7 +44,24 @@ def formula(tex: str, display: bool = False) -> str:
     """Turn TeX into HTML, without the TeX that KaTeX writes into it; what LaTeX would not read is an error."""
     html = engine().call("katex.renderToString", tex, {"displayMode": display, "strict": "error"})
     html = re.sub("<annotation.*?</annotation>|</?semantics>", "", html)
-    return html.replace('</span><span class="katex-base">', '</span><wbr><span class="katex-base">')
+    return breakable(html)
+
+
+def breakable(html: str) -> str:
+    """Let lines break between a formula's boxes, but not inside a short pair of brackets."""
+    boxes = html.split(BETWEEN)
+    level = list(accumulate(len(OPENS.findall(box)) - len(CLOSES.findall(box)) for box in boxes))
+    text = [re.sub("<[^>]*>", "", box.rpartition('<span class="katex-html" aria-hidden="true">')[2]) for box in boxes]
+    for i in range(len(boxes) - 1):
+        first = max((j + 1 for j in range(i) if level[j] <= 0), default=0)
+        last = next((j for j in range(i, len(boxes)) if level[j] <= 0), len(boxes) - 1)
+        if text[i].endswith(("×", "⋅")):
+            boxes[i] += BETWEEN
+        elif level[i] <= 0 or sum(map(len, text[first : last + 1])) > UNBROKEN:
+            boxes[i] += "</span><wbr>" + BETWEEN.removeprefix("</span>")
+        else:
+            boxes[i] += BETWEEN
+    return "".join(boxes)
 
 
 def set_formula(translator, node, tex, display):
@@ -56,6 +85,30 @@ class Punctuation(SphinxPostTransform):
                 if isinstance(text, nodes.Text) and (found := re.search(pattern, text)):
                     math[side] = found[0]
                     math.parent[i + step] = nodes.Text(text[: found.start()] + text[found.end() :])
+
+
+class Unparted(SphinxPostTransform):
+    """Numbers stay with their units and with what they number, names and short code in one piece."""
+
+    default_priority = 901
+    formats = ("html",)
+
+    def run(self):
+        for code in self.document.findall(nodes.literal):
+            if len(code.astext()) <= SHORT:
+                code["classes"].append("together")
+        for link in list(self.document.findall(nodes.reference)):
+            if link.children and isinstance(link[0], nodes.Text) and link[0].startswith(" "):  # titles of solutions
+                link.replace(link[0], nodes.Text(link[0].lstrip()))
+                link.parent.insert(link.parent.index(link), nodes.Text(" "))
+        for text in list(self.document.findall(nodes.Text)):
+            if not isinstance(text.parent, AS_IT_IS):
+                whole = NUMBER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+                parts = [
+                    nodes.inline("", part, classes=["together"]) if i % 2 else nodes.Text(part)
+                    for i, part in enumerate(NAME.split(whole)) if part
+                ]  # fmt: skip
+                text.parent.replace(text, parts)
 
 
 def inline(translator, node):
@@ -83,9 +136,14 @@ def block(translator, node):
     raise nodes.SkipNode
 
 
+def add_static(app):
+    app.config.html_static_path.append(relpath(KATEX / "static", app.confdir))  # so that builds in two clones are equal
+
+
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.add_post_transform(Punctuation)
-    app.connect("builder-inited", lambda app: app.config.html_static_path.append(str(KATEX / "static")))
+    app.add_post_transform(Unparted)
+    app.connect("builder-inited", add_static)
     app.add_css_file("katex/katex.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
