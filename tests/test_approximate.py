@@ -267,6 +267,8 @@ def test_a_snp_that_X_explains_calibrates_nothing(cohort):
     chi2 = dense_bolt(G, chrom, X, c.y, 0.4, 1.0, range(1, 6))[0]
     assert b.reason.tolist() == ["X explains it", "", "", "", "", ""]
     np.testing.assert_allclose(b.chi2[1:], chi2[1:], rtol=1e-8)
+    alone = lt.bolt_inf(G[:, :2], [0, 1], X, c.y, sigma2_g=0.4, delta=1.0, **quiet)  # one SNP has no spread
+    assert np.isfinite(alone.calibration) and np.isnan(alone.calibration_se)
     with pytest.raises(ValueError, match="X explains each of the 2 SNPs"):
         lt.bolt_inf(np.column_stack([first, 2 * first]), [0, 1], X, c.y, delta=1.0, **quiet)
 
