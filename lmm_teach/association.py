@@ -303,8 +303,9 @@ class Scanner:
         valley[:low], valley[-1] = False, False
         upper = (nll[-1] <= nll[0]) | (unbounded & valley.any(axis=0))
         t, best = np.where(upper, np.inf, self.t[0]), np.where(upper, found[:, -1], found[:, 0])
-        for i in (np.flatnonzero(valley.any(axis=1)) + 1).tolist():
-            snps, (start, end) = np.flatnonzero(valley[i - 1]), self.t[[i - 1, i + 1]]
+        lowest = nll[low] <= nll[low + 1]  # a valley between the two shows in no value, but in the slope
+        for i in [low] * int(lowest.any()) + (np.flatnonzero(valley.any(axis=1)) + 1).tolist():
+            snps, (start, end) = np.flatnonzero(lowest if i == low else valley[i - 1]), self.t[[max(i - 1, low), i + 1]]
             if i not in self.brackets:
                 u = chebyshev.chebpts1(NODES)
                 self.brackets[i] = self.nodes((start + end) / 2 + (end - start) / 2 * u)
@@ -312,7 +313,7 @@ class Scanner:
             slope, curve = (chebyshev.chebder(coefficients[0], order) for order in (1, 2))
             u = newton(partial(derivatives, slope, curve), np.full(snps.size, -1.0), np.ones(snps.size))
             here = np.array([value(u, c) for c in coefficients])
-            better = here[0] < best[0, snps]
+            better = (here[0] < best[0, snps]) & ((i > low) | (value(np.full(snps.size, -1.0), slope) < 0))
             t[snps[better]] = ((start + end) / 2 + (end - start) / 2 * u)[better]
             best[:, snps[better]] = here[:, better]
         return t, best

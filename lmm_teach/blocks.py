@@ -29,7 +29,7 @@ from .spectrum import Spectrum
 from .variance import Fit
 
 Block = NDArray | Unread
-RESULTS = 1  # count this up when a change of the package changes results, so that those kept are not used
+RESULTS = 2  # count this up when a change of the package changes results, so that those kept are not used
 
 
 class Unfinished(RuntimeError):

@@ -1,15 +1,18 @@
 """GRAMMAR-Γ, conjugate gradients and BOLT-LMM-inf against matrices, the exact tests, and BOLT itself."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from golden import genotypes, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import hadamard
 
 import lmm_teach as lt
 from lmm_teach import approximate
+from lmm_teach.projection import independent, residual
 
 quiet = {"progress": lambda *_: None}
 
@@ -100,25 +103,52 @@ def test_gamma_in_extreme_units_is_the_same_test(cohort, spec):
     """With V of the order 1e-138 its inverse has a square beyond the largest number."""
     c, K = cohort, lt.kinship(lt.standardize(cohort.G))
     tiny, usual = (lt.grammar_gamma(c.G[:, :5], c.X, y, k) for y, k in (
-        (1e-69 * c.y, lt.decompose_kinship(1e30 * K)), (c.y, spec)))  # fmt: skip
+        (1e-69 * c.y, lt.decompose_kinship(1e60 * K)), (c.y, spec)))  # fmt: skip
     np.testing.assert_allclose(tiny.chi2, usual.chi2, rtol=1e-6)
     np.testing.assert_allclose(1e69 * tiny.se, usual.se, rtol=1e-6)
 
 
+def test_without_noise_gamma_is_that_of_K_alone(cohort):
+    c, K = cohort, lt.kinship(lt.standardize(cohort.G)) + 0.2 * np.eye(150)
+    y = K @ np.random.default_rng(5).normal(size=150)  # more along its large directions than with h² = 1
+    P, Pi = dense_P(K, c.X, 0.0)
+    ratios = {True: np.trace(P) / np.trace(Pi), False: np.trace(P @ K) / np.trace(Pi @ K)}
+    for independent_snps, want in ratios.items():
+        a = lt.grammar_gamma(c.G, c.X, y, lt.decompose_kinship(K), independent_snps=independent_snps)
+        assert (a.null.boundary, a.null.sigma2_e) == ("h2=1", 0.0)
+        assert a.gamma * a.null.sigma2_g == pytest.approx(want, rel=1e-9)
+
+
+def test_covariates_may_leave_little_of_K_but_not_rounding_alone():
+    rng = np.random.default_rng(1)
+    U, noise = np.linalg.qr(rng.normal(size=(50, 2)))[0], rng.normal(size=(50, 2))
+    snps = rng.normal(size=(50, 3))
+    X, y = np.column_stack([U[:, 0], noise[:, 0]]), 30 * U[:, 1] + noise[:, 1]
+    little = np.array([1.0, 1e-6])
+    for unit in (1.0, 1e-20, 1e20):
+        a = lt.grammar_gamma(snps, X, y, lt.Spectrum(U, unit * little))
+        K = (U * little) @ U.T
+        P, Pi = dense_P(K, X, a.null.delta / unit)
+        assert a.gamma * a.null.sigma2_g * unit == pytest.approx(np.trace(P @ K) / np.trace(Pi @ K), rel=1e-6)
+    with pytest.raises(ValueError, match=r"X leaves .*e-1[45] of trace K = 1.0e\+00, which is rounding"):
+        lt.grammar_gamma(snps, X, y, lt.Spectrum(U, np.array([1.0, 1e-14])))
+
+
 def test_bad_snps_have_a_reason_and_the_others_their_test(cohort, spec):
     c = cohort
-    G = c.G[:, :6].copy()
-    G[:, 0], G[:, 1], G[:, 2] = 1.0, np.nan, c.X[:, 1]
+    G = c.G[:, :7].copy()
+    G[:, 0], G[:, 1], G[:, 2], G[:, 6] = 1.0, np.nan, c.X[:, 1], 1e200 * G[:, 6]
     G[:4, 3] = np.nan
     before = G.copy()
     filled = G[:, 3].copy()
     filled[:4] = np.nanmean(filled)
     a = lt.grammar_gamma(G, c.X, c.y, spec)
     b = lt.grammar_gamma(np.column_stack([filled, G[:, 5]]), c.X, c.y, spec)
-    assert a.reason.tolist() == ["constant", "all genotypes missing", "X explains it", "", "", ""]
-    assert a.missing.tolist() == [0, 150, 0, 4, 0, 0]
+    assert a.reason.tolist()[:3] == ["constant", "all genotypes missing", "X explains it"]
+    assert a.reason.tolist()[3:] == ["", "", "", "its numbers are too large or too small"]
+    assert a.missing.tolist() == [0, 150, 0, 4, 0, 0, 0] and a.missing.dtype == np.int64
     for values in (a.beta, a.se, a.chi2, a.p, a.log10_p):
-        assert np.isnan(values).tolist() == [True] * 3 + [False] * 3
+        assert np.isnan(values).tolist() == [True] * 3 + [False] * 3 + [True]
     np.testing.assert_allclose(a.chi2[[3, 5]], b.chi2, rtol=1e-12)
     np.testing.assert_array_equal(G, before)
     np.testing.assert_allclose(lt.grammar_gamma(c.G.astype(np.int8), c.X, c.y, spec).chi2,
@@ -196,8 +226,10 @@ def test_conjugate_gradients_refuse_what_they_cannot_solve():
     with pytest.raises(ValueError, match="^B must be 2-d"):
         lt.conjugate_gradients(lambda V: V, np.ones(3))
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="relative residual"):  # not one matrix, so it never ends
+    with pytest.raises(ValueError, match=r"^103 iterations .* instead of 1\.0e-10") as fault:
+        # not one matrix, so it never ends
         lt.conjugate_gradients(lambda V: V * rng.uniform(0.1, 10, V.shape), np.ones((3, 1)))
+    assert float(str(fault.value).partition("residual of ")[2].split()[0]) > 1e-10
 
 
 # ---- BOLT-LMM-inf ----
@@ -218,6 +250,23 @@ def dense_bolt(G, chrom, X, y, sigma2_g, delta, chosen):
     return chi2 / np.mean([ratio[j] for j in chosen]), ratio
 
 
+@pytest.mark.parametrize("first", [0, 1])  # with an intercept, and without
+@pytest.mark.parametrize("missing", [0, 0.02])
+def test_products_with_the_kinship_are_those_of_the_matrix(cohort, missing, first):
+    G, rng = cohort.G.copy(), np.random.default_rng(4)
+    G[rng.random(G.shape) < missing] = np.nan
+    G[:, 7] = 1.0
+    Q = independent(cohort.X[:, first:])[0]
+    V, Z, varies = residual(Q, rng.normal(size=(150, 5))), lt.standardize(G), np.arange(400) != 7
+    genotypes = approximate.Genotypes(G, cohort.chrom, Q)
+    np.testing.assert_allclose(genotypes.standardised(slice(5, 20)), residual(Q, Z[:, 5:20]), atol=1e-12)
+    found = genotypes.times_kinship(V, np.array([-1, 0, 3, 1, -1]))
+    for j, without in enumerate([None, *np.unique(cohort.chrom)[[0, 3, 1]], None]):
+        kept = Z[:, varies & (cohort.chrom != without)]
+        want = residual(Q, kept @ (kept.T @ V[:, j]) / kept.shape[1])
+        np.testing.assert_allclose(found[:, j], want, atol=1e-12)
+
+
 def test_a_snp_that_X_explains_calibrates_nothing(cohort):
     """Its xᵀPx is rounding; the constant is that of the others."""
     c, first = cohort, np.eye(150)[:, :1]
@@ -227,6 +276,8 @@ def test_a_snp_that_X_explains_calibrates_nothing(cohort):
     chi2 = dense_bolt(G, chrom, X, c.y, 0.4, 1.0, range(1, 6))[0]
     assert b.reason.tolist() == ["X explains it", "", "", "", "", ""]
     np.testing.assert_allclose(b.chi2[1:], chi2[1:], rtol=1e-8)
+    alone = lt.bolt_inf(G[:, :2], [0, 1], X, c.y, sigma2_g=0.4, delta=1.0, **quiet)  # one SNP has no spread
+    assert np.isfinite(alone.calibration) and np.isnan(alone.calibration_se)
     with pytest.raises(ValueError, match="X explains each of the 2 SNPs"):
         lt.bolt_inf(np.column_stack([first, 2 * first]), [0, 1], X, c.y, delta=1.0, **quiet)
 
@@ -249,9 +300,29 @@ def test_bolt_is_its_dense_formula(cohort, missing):
     assert b.calibration == pytest.approx(1 / spread.mean(), rel=1e-8)
     assert b.calibration_se == pytest.approx(b.calibration**2 * spread.std(ddof=1) / np.sqrt(30), rel=1e-6)
     assert (b.reason[7], b.reason[8]) == ("constant", "")
+    assert (b.sigma2_g, b.delta) == (0.4, 0.8) and b.h2 == pytest.approx(1 / 1.8, rel=1e-15)
     assert b.missing.sum() == np.isnan(G).sum()
     np.testing.assert_array_equal(G, before)
     np.testing.assert_allclose(np.log10(b.p[varying]), b.log10_p[varying], rtol=1e-10)
+
+
+def test_bolt_takes_the_variance_from_y_where_delta_alone_is_given(cohort):
+    c = cohort
+    P, _ = dense_P(lt.kinship(lt.standardize(c.G)), c.X, 0.8)
+    a = lt.bolt_inf(c.G, c.chrom, c.X, c.y, delta=0.8, **quiet)
+    assert a.sigma2_g == pytest.approx(c.y @ P @ c.y / (150 - 3), rel=1e-9)
+    b = lt.bolt_inf(c.G, c.chrom, c.X, c.y, sigma2_g=a.sigma2_g, delta=0.8, **quiet)
+    np.testing.assert_array_equal(a.chi2, b.chi2)
+
+
+def test_bolt_needs_two_degrees_of_freedom():
+    rng = np.random.default_rng(2)
+    snps, y = rng.integers(0, 3, size=(5, 40)), rng.normal(size=5)
+    X = np.column_stack([np.ones(5), rng.normal(size=(5, 3))])
+    b = lt.bolt_inf(snps, np.arange(40) % 2, X[:, :3], y, delta=1.0, **quiet)
+    assert np.isfinite(b.chi2[b.reason == ""]).all() and (b.reason == "").sum() > 20
+    with pytest.raises(ValueError, match="leave 1 degrees of freedom"):
+        lt.bolt_inf(snps, np.arange(40) % 2, X, y, delta=1.0, **quiet)
 
 
 def test_bolt_on_eight_bit_integers_is_the_same_and_holds_no_square_matrix():
@@ -293,6 +364,19 @@ def test_the_equation_of_the_trace_is_that_of_reml(cohort, spec):
 
     assert abs(excess(f.delta)) < 1e-6
     assert excess(f.delta / 2) > 1e-3 and excess(f.delta * 2) < -1e-3
+
+
+@pytest.mark.parametrize(("seed", "h2"), [(1, 0.3), (6, 0.3), (2, 0.8), (4, 0.8)])
+def test_with_orthogonal_signs_the_trace_is_exact_and_delta_is_that_of_reml(seed, h2, monkeypatch):
+    c = lt.simulate.cohort(64, 100, seed=seed, chromosomes=2, covariates=1, h2=h2)
+    f = lt.LMM(lt.decompose_kinship(lt.kinship(lt.standardize(c.G))), c.X, c.y).fit(reml=True)
+    assert f.boundary is None and (f.delta < 1) == (h2 > 0.5)
+    Q = independent(c.X)[0]
+    monkeypatch.setattr(approximate, "PROBES", 64)
+    signs = SimpleNamespace(choice=lambda values, shape: hadamard(64).astype(float))
+    genotypes = approximate.Genotypes(c.G, c.chrom, Q)
+    delta = approximate._estimate_delta(genotypes, residual(Q, c.y), signs, 1e-10, lambda V: V)
+    assert np.log(delta / f.delta) == pytest.approx(0, abs=1.1e-3)  # the tolerance of the search
 
 
 def test_bolt_estimates_the_variances_within_the_error_of_its_random_vectors(monkeypatch):

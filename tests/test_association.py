@@ -8,6 +8,7 @@ from golden import genotypes, problem, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.linalg import null_space
 
 import lmm_teach as lt
 from lmm_teach.association import Scanner, log10_sf_chi2, log10_sf_f, scan
@@ -86,6 +87,72 @@ def test_fixed_delta_gives_one_f_in_four_guises(n, d, seed, kernel, delta):
         assert lrt[j] == pytest.approx(2 * (null - e.nll), rel=1e-6, abs=1e-7)
 
 
+def test_of_two_optima_the_better_one_is_taken():
+    """Three large eigenvalues and three small ones: the likelihood can have an optimum for either group."""
+    S = np.array([200.0] * 3 + [1.0] * 3 + [0.0] * 4)
+    X, y = np.eye(10)[:, -1:], np.array([3.3, 2.0, 7.7, 1.9, 0.7, 3.9, 0.5, 0.0, 0.1, 2.0])
+    snps = np.random.default_rng(1).normal(size=(10, 40)) * np.sqrt(S + 1)[:, None]
+    spec, better = lt.decompose_kinship(np.diag(S)), []
+    r = scan(snps, X, y, spec)
+    for j, f in enumerate(one_by_one(snps, X, y, spec)):
+        optima = [np.log((1 - h2) / h2) for h2, _ in f.optima]
+        if len(optima) == 2 and min(optima) > np.log(S.mean()) - 9:  # well within what a scan looks at
+            assert np.log(r.delta[j] / f.delta) == pytest.approx(0, abs=1e-6)
+            better.append("larger" if f.h2 == max(f.optima)[0] else "smaller")
+    assert better.count("larger") > 5 and better.count("smaller") > 5
+
+
+def test_of_two_ends_the_better_one_is_taken():
+    """The smallest δ and h² = 0, where no optimum is between them."""
+    S, X, rng = np.array([200.0] * 3 + [1.0] * 3 + [0.0] * 4), np.eye(10)[:, -1:], np.random.default_rng(2)
+    spec, lowest, ends = lt.decompose_kinship(np.diag(S)), np.exp(-10) * S.mean(), []
+    for _ in range(6):
+        y, snps = rng.normal(size=10) * ([1.0] * 3 + [3.0] * 3 + [0.03] * 4), rng.normal(size=(10, 20))
+        snps *= np.sqrt(S + 1)[:, None]
+        r = scan(snps, X, y, spec)
+        for j, f in enumerate(one_by_one(snps, X, y, spec)):
+            if all((1 - h2) / h2 < lowest for h2, _ in f.optima):
+                m = lt.LMM(spec, np.column_stack([X, snps[:, j]]), y)
+                low, none = (m.evaluate(delta=delta, reml=True).nll for delta in (lowest, np.inf))
+                assert r.delta[j] == (pytest.approx(lowest) if low < none else np.inf)
+                ends.append(r.delta[j])
+    assert np.isinf(ends).sum() > 10 and np.isfinite(ends).sum() > 10
+
+
+def test_where_k_is_not_singular_the_smallest_deltas_lead_to_zero():
+    """Half of the eigenvalues are like the noise, whose δ is near the smallest of a scan, but zero."""
+    G, X, _, snps = cohort(40, 200, 1, 10, columns=20)
+    U, rng = KERNELS["full"](G).U, np.random.default_rng(4)
+    spec = lt.Spectrum(U, np.repeat([1.0, 1e-4], 20))
+    lowest = np.exp(-10) * spec.S.mean()
+    near = 0
+    for _ in range(6):
+        y = U @ (np.sqrt(spec.S + 1.5 * lowest) * rng.normal(size=40))
+        r = scan(snps, X, y, spec)
+        for j, f in enumerate(one_by_one(snps, X, y, spec)):
+            m = lt.LMM(spec, np.column_stack([X, snps[:, j]]), y)
+            assert m.evaluate(delta=r.delta[j], reml=True).nll <= m.evaluate(delta=0.0, reml=True).nll + 1e-9
+            if f.delta > np.e * lowest:
+                assert np.log(r.delta[j] / f.delta) == pytest.approx(0, abs=1e-6)
+            near += lowest / np.e < f.delta < np.e * lowest
+    assert near > 10
+
+
+@pytest.mark.parametrize("test", ["wald", "lrt", "score"])
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_without_a_delta_it_is_that_of_the_model_without_a_snp(kernel, test):
+    G, X, y, snps = cohort(50, 80, 2, 3)
+    spec = KERNELS[kernel](G)
+    r = scan(snps, X, y, spec, refit=False, test=test)
+    null = lt.LMM(spec, X, y).fit(reml=test != "lrt")
+    assert null.boundary is None and repr(r.null) == repr(null)
+    np.testing.assert_allclose(r.delta, null.delta, rtol=1e-12)
+    np.testing.assert_allclose(r.h2, null.h2, rtol=1e-12)
+    given = scan(snps, X, y, spec, refit=False, test=test, delta=null.delta)
+    assert given.null is None
+    np.testing.assert_allclose(r.statistic, given.statistic, rtol=1e-9)
+
+
 @settings(deadline=None, max_examples=30)
 @given(n=st.integers(24, 60), d=st.integers(1, 3), seed=st.integers(0, 10**6), full=st.booleans())
 def test_refitted_likelihood_ratio(n, d, seed, full):
@@ -113,6 +180,41 @@ def test_a_snp_that_brings_ml_down_without_bound_is_tested_at_its_optimum_inside
             assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), abs=1e-6)
         else:
             assert r.reason[j] == "ML has no bound as h2 -> 1"
+
+
+def test_ml_without_a_bound_where_X_explains_two_directions_outside_K():
+    G, X, y, snps = cohort(60, 200, 2, 5, columns=10)
+    spec = lt.decompose_snps(G - X @ np.linalg.lstsq(X, G)[0])
+    y = y + 2 * np.random.default_rng(1).normal(size=60)
+    null, r, inside = lt.LMM(spec, X, y).fit(reml=False), scan(snps, X, y, spec, test="lrt"), 0
+    assert spec.k == 58 and null.unbounded and null.boundary is None
+    for j, f in enumerate(one_by_one(snps, X, y, spec, test="lrt")):
+        if f.boundary is None:
+            assert r.statistic[j] == pytest.approx(max(2 * (null.nll - f.nll), 0), abs=1e-6)
+            inside += 1
+    assert inside > 5
+
+
+def test_a_snp_that_is_within_K_leaves_ml_its_bound():
+    """One direction is outside K and X; y has a little of it, which only a SNP with a part there explains."""
+    rng = np.random.default_rng(6)
+    G = rng.normal(size=(40, 38))
+    G -= G.mean(axis=0)
+    X, axis = np.ones((40, 1)), null_space(np.column_stack([G, np.ones(40)]).T)
+    genetic = 2 + G @ rng.normal(size=38)
+    y = genetic + 0.058 * axis[:, 0]
+    within, beyond = 30 + G @ rng.normal(size=(38, 3)), rng.normal(size=(40, 2))
+    spec = lt.decompose_snps(G)
+    lowest = np.exp(-10) * spec.S.sum() / 40  # every optimum is a little below
+    r = scan(np.column_stack([within, beyond]), X, y, spec, test="lrt")
+    assert r.null.delta < lowest and not r.null.unbounded
+    assert r.reason.tolist() == ["", "", "", *["ML has no bound as h2 -> 1"] * 2]
+    for j, e in enumerate(one_by_one(within, X, y, spec, test="lrt", delta=lowest)):
+        assert r.delta[j] == pytest.approx(lowest)
+        assert r.statistic[j] == pytest.approx(2 * (r.null.nll - e.nll), abs=1e-7)
+    less = scan(within, X, genetic + 0.03 * axis[:, 0], spec, test="lrt")  # ML still grows there
+    assert less.null.unbounded and less.null.boundary == "h2=1"
+    assert less.reason.tolist() == ["ML has no bound as h2 -> 1"] * 3
 
 
 def assert_agrees_with_gemma(name, p, snps):
@@ -192,9 +294,6 @@ def test_scan_agrees_with_40_digit_arithmetic(mode):
     np.testing.assert_allclose(1 / r.delta, want["lambda"], rtol=1e-9)
     np.testing.assert_allclose(r.beta, want["beta"], atol=1e-9 * want["se"].min())
     np.testing.assert_allclose(r.se, want["se"], rtol=1e-9)
-    single, double = (scan(snps, p.X, p.y, spec, single=precision) for precision in (True, False))
-    assert 0 < np.abs(single.beta - double.beta).max() < 1e-5 * double.se.min()
-    assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
 
 
 def test_the_skeleton_loses_no_digits():
@@ -222,17 +321,52 @@ def test_snps_and_deltas_out_of_range():
         scan(snps, X, y, uncentred, refit=False, delta=1e-20)
 
 
-def test_any_number_type_any_order_and_no_snp_at_all():
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_single_precision_is_another_but_close(kernel):
+    G, X, y, snps = cohort(60, 200, 2, 4, columns=20)
+    single, double = (scan(snps, X, y, KERNELS[kernel](G), single=precision) for precision in (True, False))
+    assert 0 < np.abs(single.beta - double.beta).max() < 1e-5 * double.se.min()
+    assert np.abs(single.log10_p - double.log10_p).max() < 1e-5
+
+
+def test_a_snp_that_is_lost_in_rounding():
+    """Outside K it is a covariate, and there the weights are 1e16 times those inside."""
+    G, X, y, snps = cohort(40, 7, 2, 3)
+    snps[:, 0] = X[:, 1] + G @ np.ones(7)
+    r = scan(snps, X, y, lt.decompose_snps(G), refit=False, delta=1e-16)
+    assert r.reason.tolist() == ["rounding leaves nothing of it", "", ""]
+    assert np.isnan(r.statistic).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_any_number_type_any_order_and_no_snp_at_all(kernel):
     G, X, y, snps = cohort(40, 200, 1, 10, columns=5)
-    spec = lt.decompose_snps(G)
+    spec = KERNELS[kernel](G)
     want = scan(snps, X, y, spec).p
     for kind in (np.int8, np.uint8, np.float32, np.int64):
         np.testing.assert_allclose(scan(snps.astype(kind), X, y, spec).p, want, rtol=1e-12)
     np.testing.assert_allclose(scan(np.asfortranarray(snps), X, y, spec).p, want, rtol=1e-12)
     np.testing.assert_allclose(scan(snps[:, ::-1], X, y, spec).p[::-1], want, rtol=1e-12)
     assert scan(snps[:, :0], X, y, spec).p.shape == (0,)
-    scaled = scan(snps * 1e-6, X, y * 1e6, spec)
-    np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
+    known = {"refit": False, "delta": 1.0}
+    for unit in (1e-6, 1e6):
+        scaled = scan(snps * unit, X, y / unit, spec)
+        np.testing.assert_allclose(scaled.p, want, rtol=1e-8)
+        scaled = scan(snps * unit, X, y / unit, spec, **known)
+        np.testing.assert_allclose(scaled.p, scan(snps, X, y, spec, **known).p, rtol=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_units_of_K_do_not_matter_at_the_ends_either(unit):
+    G, X, _, snps = cohort(40, 200, 1, 10, columns=20)
+    full, rng = KERNELS["full"](G), np.random.default_rng(3)
+    heritable = full.U @ (np.sqrt(full.S) * rng.normal(size=40))
+    for y, end in ((heritable, 0.0), (full.U @ (rng.normal(size=40) / np.sqrt(full.S)), np.inf)):
+        r, scaled = (scan(snps, X, y, lt.Spectrum(full.U, c * full.S)) for c in (1.0, unit))
+        assert (r.delta == end).sum() > 5
+        np.testing.assert_array_equal(scaled.delta == end, r.delta == end)
+        np.testing.assert_allclose(scaled.delta, unit * r.delta, rtol=1e-6)
+        np.testing.assert_allclose(scaled.p, r.p, rtol=1e-8)
 
 
 def test_blocks_make_no_difference_and_progress_is_told():
@@ -258,10 +392,26 @@ def test_an_interrupted_scan_keeps_what_is_done():
         if done > 5000:
             raise KeyboardInterrupt
 
-    with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done"):
+    with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done") as caught:
         r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
-    assert np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
+    assert caught[0].filename == __file__  # where the scan was called
+    assert r.p.size == 9000 and np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
     assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
+
+
+def test_a_scan_that_is_interrupted_at_once_has_reached_nothing(monkeypatch):
+    G, X, y, snps = cohort(40, 200, 1, 12)
+    plain = Scanner.block
+
+    def stopped(self, block):
+        if block.size:
+            raise KeyboardInterrupt
+        return plain(self, block)
+
+    monkeypatch.setattr(Scanner, "block", stopped)
+    with pytest.warns(UserWarning, match="0 of 3 SNPs are done"):
+        r = scan(snps, X, y, lt.decompose_snps(G))
+    assert r.reason.tolist() == ["not reached"] * 3 and np.isnan(r.p).all() and r.missing.tolist() == [0] * 3
 
 
 def test_null_p_values_are_uniform():
@@ -317,3 +467,14 @@ def test_genomic_inflation_is_the_factor_of_the_statistics():
     for wrong in ([], [np.nan], [0.5, 1.1], [-0.1]):
         with pytest.raises(ValueError, match="from 0 to 1"):
             lt.lambda_gc(wrong)
+
+
+def test_an_optimum_in_the_lowest_cell_of_the_grid_is_found():
+    """nLL at the grid's lower end is below that at the next value, and lowest between the two."""
+    S, rng = np.repeat([1000.0, 1.0, 0.0], [3, 3, 4]), np.random.default_rng(1)
+    y, X = np.array([7.3, 4.5, 17.3, 1.9, 0.7, 3.9, 0.5, 0.0, 0.1, 2.0]), np.eye(10)[:, -1:]
+    spec = lt.decompose_kinship(np.diag(S))
+    x = (0.05 * rng.normal(size=(10, 60)) * np.sqrt(S + 1)[:, None])[:, [58]]
+    r, f = lt.scan(x, X, y, spec), lt.LMM(spec, np.column_stack([X, x]), y).fit(reml=True)
+    assert -10 < np.log(f.delta / S.mean()) < -9
+    assert r.delta[0] == pytest.approx(f.delta, rel=1e-9) and r.beta[0] == pytest.approx(f.beta[-1], rel=1e-9)

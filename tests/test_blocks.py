@@ -155,15 +155,25 @@ def test_workers_read_what_is_unread_and_results_are_kept_all_the_same(pool, das
 
 def test_without_an_executor_unread_blocks_are_read_by_the_caller_while_the_thread_computes(tmp_path, monkeypatch):
     snps, X, y, spec = problem()
-    prefix, readers, plain = as_file(snps, tmp_path / "x"), set(), lt.plink.Unread.__array__
+    prefix, readers, testers = as_file(snps, tmp_path / "x"), set(), set()
+    read, block = lt.plink.Unread.__array__, Scanner.block
 
-    def watched(self, *args, **options):
+    def reading(self, *args, **options):
         readers.add(threading.current_thread())
-        return plain(self, *args, **options)
+        return read(self, *args, **options)
 
-    monkeypatch.setattr(lt.plink.Unread, "__array__", watched)
+    def testing(self, snps):
+        if snps.size:
+            testers.add(threading.current_thread())
+        return block(self, snps)
+
+    monkeypatch.setattr(lt.plink.Unread, "__array__", reading)
+    monkeypatch.setattr(Scanner, "block", testing)
     lt.scan_blocks(lt.plink.read_blocks(prefix, size=20, unread=True), X, y, spec)
-    assert readers == {threading.main_thread()}
+    assert readers == {threading.main_thread()} and len(testers) == 1 and not testers & readers
+    with Counting() as executor:
+        lt.scan_blocks(lt.plink.read_blocks(prefix, size=20, unread=True), X, y, spec, executor)
+    assert executor.sent == {lt.plink.Unread}  # with an executor the workers read
 
 
 class Counting(ThreadPoolExecutor):
@@ -171,11 +181,12 @@ class Counting(ThreadPoolExecutor):
 
     def __init__(self, fail=()):
         super().__init__(2)
-        self.count, self.fail, self.sent = 0, fail, set()
+        self.count, self.fail, self.sent, self.numbers = 0, fail, set(), set()
 
     def submit(self, *args):
         self.count += 1
         self.sent.add(type(args[-1]))
+        self.numbers.add(args[-2])
         if self.count in self.fail:
             future = Future()
             future.set_exception(EOFError(f"attempt {self.count}"))
@@ -210,13 +221,19 @@ def test_a_pool_whose_worker_is_killed_is_given_up_and_the_next_one_goes_on(tmp_
 def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     snps, X, y, spec = problem()
     with Counting(fail=[1, 4]) as executor:
-        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor), lt.scan_blocks(cut(snps), X, y, spec))
-    assert executor.count == 8
+        whole = lt.scan_blocks(cut(snps), X, y, spec)
+        assert_same(lt.scan_blocks(cut(snps), X, y, spec, executor), whole)
+    assert executor.count == len(executor.numbers) == 8  # Dask takes the same number for the same work
     with Counting(fail=[2, 6]) as executor, pytest.raises(lt.Unfinished, match=r"block 1 .* failed twice") as fault:
         lt.scan_blocks(cut(snps), X, y, spec, executor)
     assert str(fault.value.__cause__) == "attempt 6"
-    assert "not kept, since no folder was given" in str(fault.value)
-    assert (fault.value.scan.reason[:20] != "not reached").all()
+    assert " are done, not kept, since no folder was given; " in str(fault.value)
+    assert str(fault.value).endswith(" To go on, use a new executor and give a folder")
+    partial = fault.value.scan
+    assert (partial.reason[:20] != "not reached").all() and set(partial.reason[20:40]) == {"not reached"}
+    assert np.isnan(partial.p[20:40]).all() and (partial.missing[20:40] == 0).all()
+    assert partial.missing.dtype == np.int64
+    assert (partial.dof, repr(partial.null)) == (whole.dof, repr(whole.null))
 
 
 def test_a_dead_executor_is_named_at_once():
@@ -281,6 +298,7 @@ def test_where_no_thread_starts_blocks_are_tested_at_once(monkeypatch):
     assert_same(lt.scan_blocks(cut(snps), X, y, spec), here)
     with pytest.raises(ValueError, match="block 1 .*SNPs 7 to"):
         lt.scan_blocks([snps[:, :7], snps[:, :7] + np.inf], X, y, spec)
+    assert blocks.Here(1).submit(int, "12", base=3).result() == 5
 
 
 def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
@@ -291,6 +309,16 @@ def test_workers_read_one_matrix_and_not_the_eigenvectors_again(tmp_path):
     assert 8 * 500 * 501 <= size < 1.3 * 8 * 500 * 501
     x = np.random.default_rng(1).normal(size=(500, 30))
     np.testing.assert_array_equal(published(tmp_path).block(x)["p"], want.block(x)["p"])
+
+
+@pytest.mark.parametrize(("taken", "about"), [("basis.npy", "the rotation"), ("scanner", "the scan")])
+def test_what_cannot_be_written_is_named_and_no_half_of_it_is_left(taken, about, tmp_path):
+    _, X, y, spec = problem()
+    (tmp_path / taken / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match=f"{about} cannot be written to ") as fault:
+        publish(Scanner(X, y, spec, True, "wald", None, False), tmp_path)
+    assert fault.value.errno == fault.value.__cause__.errno and str(tmp_path) in str(fault.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"basis.npy", taken}
 
 
 def test_nothing_given_is_changed_and_a_reader_may_use_its_array_again():
@@ -313,12 +341,26 @@ def test_nothing_given_is_changed_and_a_reader_may_use_its_array_again():
 
 def test_no_block_and_blocks_without_snps():
     snps, X, y, spec = problem()
-    assert lt.scan_blocks([], X, y, spec).p.shape == (0,)
+    found = lt.scan_blocks([], X, y, spec)
+    assert found.p.shape == (0,) and (found.reason.dtype.kind, found.missing.dtype) == ("U", np.int64)
     found = lt.scan_blocks([snps[:, :0], snps[:, :20], snps[:, :0]], X, y, spec)
     assert_same(found, lt.scan(snps[:, :20], X, y, spec))
 
 
 # ---- what was finished is kept ----
+
+
+def test_while_a_scan_lasts_the_rotation_is_in_its_folder(tmp_path):
+    snps, X, y, spec = problem()
+
+    def watched():
+        for block in cut(snps):
+            (place,) = (path for path in tmp_path.iterdir() if path.is_dir())
+            assert place.name.startswith("scan-") and np.load(place / "basis.npy").shape == (61, 60)
+            yield block
+
+    lt.scan_blocks(watched(), X, y, spec, blocks.Here(1), folder=tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
 
 
 def test_results_are_taken_from_the_folder_only_if_nothing_changed(tmp_path):
@@ -398,6 +440,21 @@ def test_a_full_disk_and_a_killed_program_leave_what_was_finished(accident, tmp_
     assert executor.count == 6 - kept and len(found.p) == 2000
 
 
+def test_a_folder_that_vanishes_is_named(tmp_path):
+    snps, X, y, spec = problem()
+
+    def vanishing():
+        for number, block in enumerate(cut(snps)):
+            if number == 1:  # before the first result is written
+                (tmp_path / "kept").rmdir()
+            yield block
+
+    what = r"the result of block 0 \(SNPs 0 to 19, counted from 0\) cannot be written to "
+    with pytest.raises(OSError, match=what) as fault:
+        lt.scan_blocks(vanishing(), X, y, spec, folder=tmp_path / "kept")
+    assert fault.value.__notes__[0].startswith("0 SNPs in 0 of 2 blocks are done, kept in")
+
+
 def test_an_error_of_the_reader_comes_through_with_a_note(tmp_path):
     snps, X, y, spec = problem()
 
@@ -423,6 +480,7 @@ def test_an_interrupted_scan_returns_what_is_done():
         found = lt.scan_blocks(cut(snps), X, y, spec, executor, progress=stop)
     done = found.reason != "not reached"
     assert f"{(~done).sum()} SNPs were drawn but are not done, and are NaN" in str(caught[0].message)
+    assert caught[0].filename == __file__
     assert done[:60].all() and len(done) <= 120
     np.testing.assert_array_equal(found.p[done], lt.scan_blocks(cut(snps), X, y, spec).p[: len(done)][done])
 
@@ -481,6 +539,12 @@ def test_bad_options_are_named():
 
 
 # ---- the bar ----
+
+
+def test_a_scan_in_blocks_shows_how_far_it_is(terminal):
+    snps, X, y, spec = problem()
+    lt.scan_blocks(cut(snps, 60), X, y, spec)
+    assert terminal.getvalue().endswith("\r120 of 120 SNPs\n")
 
 
 @pytest.mark.parametrize("total", [None, 5000])

@@ -61,6 +61,14 @@ def test_the_dense_model_is_a_normal_density(shape, seed, h2):
     assert reml.nll == pytest.approx(-multivariate_normal(np.zeros(n - d), A.T @ V @ A).logpdf(A.T @ y), abs=1e-8)
 
 
+@pytest.mark.parametrize("unit", [1e-60, 1e60])
+def test_units_of_y_shift_the_density(unit):
+    G, _, y = cohort(20, 50, 2, 1)
+    V, mean = dense.covariance(G @ G.T, h2=0.4), np.full(20, 0.3)
+    want = dense.gaussian_nll(y, mean, V) + 20 * np.log(unit)
+    assert dense.gaussian_nll(unit * y, unit * mean, unit**2 * V) == pytest.approx(want, rel=1e-12)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_the_dense_model_refuses_a_covariance_that_is_singular_up_to_rounding(scale):
     G, X, y = cohort(20, 5, 2, 1)
@@ -328,6 +336,7 @@ ONE_OUTSIDE = lt.decompose_snps(np.array([[1.0, 0, 0], [0, 2, 0], [1, 1, 3], [0,
         (lambda: dense.gaussian_nll(Y, np.zeros(3), np.eye(4)), "mean has 3 rows"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), np.eye(3)), r"V has shape \(3, 3\), but y has 4"),
         (lambda: dense.gaussian_nll(Y, np.zeros(4), -np.diag([1.0, 1, 1, -1])), "positive definite"),
+        (lambda: dense.gaussian_nll(Y, np.zeros(4), np.diag([1.0, 1, 1, 0])), "positive definite"),
         (lambda: dense.evaluate(np.diag([2.0, 1.0, 0.5, 0.0]), ONE, Y, h2=1.0, reml=True), "singular at h2 = 1"),
     ],
 )

@@ -278,6 +278,11 @@ def test_random_folds_repeat_with_their_seed_and_have_equal_sizes():
     np.testing.assert_array_equal(one.nll, lt.select_snps(Z, X, y, [0, 2], folds=5).nll)
     np.testing.assert_array_equal(lt.choose_pcs(Z, [0, 2], folds=5).nll, lt.choose_pcs(Z, [0, 2], folds=5, seed=0).nll)
     assert (one.nll != other.nll).any() and one.nll.shape == (5, 2)
+    assert lt.select_snps(Z, X, y, [0, 2], folds=2).nll.shape == (2, 2)
+    Q = np.linalg.qr(X)[0]  # 53 folds leave one out each
+    left_out = ((y - Q @ (Q.T @ y)) / (1 - (Q**2).sum(axis=1))) ** 2
+    found = lt.select_snps(Z, X, y, [0], folds=53).mse[:, 0]
+    np.testing.assert_allclose(np.sort(found), np.sort(left_out), rtol=1e-8)
 
 
 def test_bad_counts_and_folds_are_named():
@@ -385,8 +390,10 @@ def test_too_many_components_are_refused():
     with pytest.raises(ValueError, match=r"from 0 to 29, but 30 individuals allow 0 to 28"):
         lt.choose_pcs(Z, [0, 29], folds=3)
     for most in (8, 9):
-        with pytest.raises(ValueError, match=f"8 SNPs of 30 .* have 8 components, and no noise is left for {most}"):
-            lt.choose_pcs(Z, [0, most], folds=3)
+        message = f"8 SNPs of 30 .* have 8 components, and no noise is left for {most}"
+        for counts in ([0, most], [most], [0, 1, most]):
+            with pytest.raises(ValueError, match=message):
+                lt.choose_pcs(Z, counts, folds=3)
 
 
 def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():

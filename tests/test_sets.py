@@ -64,7 +64,7 @@ def test_the_tail_falls_from_one_to_zero():
     ("q", "weights"), [(1, []), (1, [0.0]), (1, [1, -1]), (1, [np.nan, 1]), (1, [np.inf]), (np.nan, [1])]
 )
 def test_bad_weights(q, weights):
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="^(weights from|q = nan) .*must be finite"):
         lt.mixture_sf(q, weights)
 
 
@@ -102,6 +102,11 @@ def test_rlrt_null_of_one_snp_is_that_of_f():
     for F in (2.0, 4.0, 8.0):
         t = 50 * np.log(1 + (F - 1) / 50) - np.log(F)
         assert abs(np.mean(drawn > t) - f.sf(F, 1, 49)) < 0.012
+
+
+def test_rlrt_null_of_a_multiple_of_the_identity_is_zero():
+    """As many eigenvalues as contrasts, all equal: the likelihood is flat."""
+    np.testing.assert_allclose(lt.rlrt_null([2.0, 2.0, 2.0], 3, 50, seed=5), 0, atol=1e-13)
 
 
 def test_rlrt_null_bad_input():
@@ -216,9 +221,13 @@ def test_bad_sets(sample, test):
 # ---- pairs ----
 
 
-def test_epistasis_against_the_dense_likelihood(sample):
+@pytest.mark.parametrize("n", [150, 6])  # 6 leave one degree of freedom
+def test_epistasis_against_the_dense_likelihood(sample, n):
     G, _, X, y, spec, K = sample
     pairs = np.array([[300, 350], [1, 2], [399, 0]])
+    if n < 150:
+        G, X, y, K = np.random.default_rng(1).normal(size=(n, 400)), X[:n, :2], y[:n], K[:n, :n]
+        spec = lt.decompose_kinship(K)
     found = lt.epistasis(G, pairs, X, y, spec)
     delta = lt.LMM(spec, X, y).fit(reml=True).delta
     for row, (i, j) in enumerate(pairs):
@@ -268,6 +277,15 @@ def test_pairs_that_cannot_be_tested(sample):
         assert np.isnan(values).tolist() == [True] * 4 + [False]
     assert (G == before).all()
     assert lt.epistasis(G, np.empty((0, 2), dtype=int), X, y, spec).p.shape == (0,)
+
+
+def test_pairs_that_explain_y(sample):
+    G, _, X, _, spec, _ = sample
+    main = X @ np.ones(X.shape[1]) + G[:, 300] - 2 * G[:, 350]
+    for y in (main, main + G[:, 300] * G[:, 350]):
+        found = lt.epistasis(G, [[300, 350], [1, 2]], X, y, spec)
+        assert found.reason.tolist() == ["X, main effects and product explain y", ""]
+        assert np.isnan(found.p).tolist() == [True, False]
 
 
 def test_bad_pairs(sample):

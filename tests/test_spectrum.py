@@ -124,3 +124,10 @@ BENT = np.eye(3) + np.array([[0, 1e-3, 0], [0, 0, 0], [0, 0, 0]])
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("unit", [1e-120, 1e120])
+def test_a_kinship_is_in_squared_units(unit):
+    G = np.random.default_rng(3).normal(size=(12, 30))
+    spec, scaled = (lt.decompose_kinship(c * G @ G.T) for c in (1.0, unit))
+    np.testing.assert_allclose(scaled.S, unit * spec.S, rtol=1e-12)
