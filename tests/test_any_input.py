@@ -145,7 +145,10 @@ def growth(study, spec, delta):
     A = A / np.maximum(np.linalg.norm(A, axis=0), 1e-300)
     kept = np.maximum(np.linalg.norm(residual(Q, A), axis=0), 1e-16)
     whole = D.max() / D.min() * singular[0] / singular[-1] / kept[0]
-    return whole, whole / kept[1:] ** 2  # a scan subtracts squared lengths to find what of a SNP is outside K and X
+    # A scan subtracts squared lengths to find what of a SNP is outside K and X, and rounding tilts the last eigenvector
+    # out of K's span, which matters where X holds all that is outside.
+    tilt = spec.S[0] / spec.S[-1] if spec.k < spec.n else 1.0
+    return whole, max(whole, tilt) / kept[1:] ** 2
 
 
 EXACT = "explains y exactly"  # said where no more than 1e-12 of y's square is left, or not if rounding leaves more
