@@ -7,6 +7,7 @@ versions of a notebook is a difference in what it says. Running it twice gives t
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -25,14 +26,17 @@ def execute(notebook, folder):
     notebook = nbformat.from_dict(notebook)
     where = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False, resources=where)
-    try:
-        client.execute()
-    except BaseException:
-        # Ctrl-C makes nbclient stop the kernel in a task, and then fail in one of several ways, the task too.
-        if task := getattr(client, "_async_cleanup_kernel_future", None):
-            task.get_loop().set_exception_handler(lambda *_: None)
-            raise KeyboardInterrupt from None
-        raise
+    with tempfile.TemporaryFile("w+") as said:  # by the kernel itself; one that is stopped may complain
+        try:
+            client.execute(stderr=said)
+        except BaseException:
+            # Ctrl-C makes nbclient stop the kernel in a task, and then fail in one of several ways, the task too.
+            if task := getattr(client, "_async_cleanup_kernel_future", None):
+                task.get_loop().set_exception_handler(lambda *_: None)
+                raise KeyboardInterrupt from None
+            said.seek(0)
+            sys.stderr.write(said.read())
+            raise
     return notebook
 
 
