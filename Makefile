@@ -6,7 +6,7 @@
 # make oldest, make newest  the package's tests and the numbers of the notebooks with other versions than the pins
 # make clean  remove what was built (not .venv)
 # make reference  run the other programs again and compare with the golden tables (reference/README.md)
-# make nightly  the properties of any input on 10,000 examples each, other ones every time (half an hour)
+# make nightly  the properties of any input on 10,000 examples each, other ones every time (an hour)
 # make coverage  how much of the package the tests reach, lines and branches; fails below 98 %
 # make mutants  change the package in thousands of small ways and count the changes that no test notices (hours)
 # make benchmarks  time the package beside FaST-LMM, PyLMM, GEMMA and BOLT-LMM, and with more and more individuals

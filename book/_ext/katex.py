@@ -1,6 +1,7 @@
 """Sphinx extension: KaTeX sets the formulas while the book is built, so that a page shows them without a script.
 
-Each formula is written twice, as MathML, which a screen reader speaks, and as the boxes that are seen.
+Each formula is written twice, as MathML, which a screen reader speaks, and as the boxes that are seen. Lines break
+neither in short brackets nor between what belongs together in the text.
 """
 
 import re
