@@ -364,7 +364,7 @@ def scan(
             parts.append(scanner.block(G[:, j : j + step]))
             report(min(j + step, s), s)
     except KeyboardInterrupt:
-        done = step * (len(parts) - 1)
+        done = min(step * (len(parts) - 1), s)
         warnings.warn(f"interrupted: {done} of {s} SNPs are done, the others are NaN", stacklevel=2)
         rest = {name: np.full(s - done, np.nan) for name in parts[0]}
         rest |= {"reason": np.full(s - done, "not reached"), "missing": np.zeros(s - done, dtype=np.int64)}

@@ -480,9 +480,20 @@ def test_an_interrupted_scan_returns_what_is_done():
         found = lt.scan_blocks(cut(snps), X, y, spec, executor, progress=stop)
     done = found.reason != "not reached"
     assert f"{(~done).sum()} SNPs were drawn but are not done, and are NaN" in str(caught[0].message)
-    assert caught[0].filename == __file__
     assert done[:60].all() and len(done) <= 120
     np.testing.assert_array_equal(found.p[done], lt.scan_blocks(cut(snps), X, y, spec).p[: len(done)][done])
+
+
+def test_the_warning_of_an_interrupted_scan_points_at_its_call():
+    snps, X, y, spec = problem()
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted") as caught:
+        lt.scan(snps, X, y, spec, progress=stop)
+        lt.scan_blocks(cut(snps), X, y, spec, progress=stop)
+    assert [w.filename for w in caught] == [__file__] * 2
 
 
 def test_blocks_that_were_done_when_the_scan_was_interrupted_are_kept_in_the_folder(tmp_path):
