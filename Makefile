@@ -86,7 +86,7 @@ oldest newest: data
 	$(PYTHON) -m venv --clear .venv-$@
 	$(BIN)/uv pip install --quiet --python .venv-$@ --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --python .venv-$@ --upgrade --only-binary :all: $(VERSIONS) -r pyproject.toml --extra data --extra scale-out
-	PYTHONPATH=. .venv-$@/bin/python -m pytest -n auto --dist loadfile --nbval book \
+	PYTHONPATH=$(CURDIR) .venv-$@/bin/python -m pytest -n auto --dist loadfile --nbval book \
 		$(filter-out $(SITE:%=tests/test_%.py),$(wildcard tests/test_*.py))
 
 # Without the tests of the book and its pages, which would reach the package too, but check something else.
