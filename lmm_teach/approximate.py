@@ -102,13 +102,13 @@ def conjugate_gradients(apply: Apply, B: ArrayLike, *, tolerance: float = 1e-10)
     Derived in :eq:`cg-step`.
     """
     R = matrix("B", B).copy()
-    U, D, square = np.zeros_like(R), R.copy(), np.einsum("ij,ij->j", R, R)
+    U, D, square = np.zeros_like(R), R.copy(), (R * R).sum(axis=0)
     goal = tolerance**2 * square
     for iteration in range(len(R) + 101):
         if (square <= goal).all():
             return U, iteration
         AD = apply(D)
-        curvature = np.einsum("ij,ij->j", D, AD)
+        curvature = (D * AD).sum(axis=0)
         active = square > goal
         if not (curvature[active] > 0).all():
             raise ValueError(f"the matrix is not positive definite: vᵀAv = {curvature[active].min():.2e} for a "
@@ -116,7 +116,7 @@ def conjugate_gradients(apply: Apply, B: ArrayLike, *, tolerance: float = 1e-10)
         step = np.where(active, square / np.where(active, curvature, 1.0), 0.0)
         U += step * D
         R -= step * AD
-        new = np.where(active, np.einsum("ij,ij->j", R, R), square)
+        new = np.where(active, (R * R).sum(axis=0), square)
         D = R + np.where(active, new / np.maximum(square, 1e-300), 0.0) * D
         square = new
     worst = math.sqrt((square / np.maximum(goal, 1e-300)).max()) * tolerance
@@ -140,7 +140,7 @@ def _impute(x: NDArray) -> tuple[Floats, NDArray[np.int64]]:
 
 def _untestable(x: Floats, missing: NDArray[np.int64], inside: Floats, whole: Floats) -> NDArray[np.str_]:
     """Why a column cannot be tested: X leaves nothing of it."""
-    reason = np.full(x.shape[1], "", dtype="U40")
+    reason = np.zeros(x.shape[1], dtype="U40")
     for j in np.flatnonzero(~(inside > 1e-10 * whole)):
         constant = (x[:, j] == x[0, j]).all()
         reason[j] = "all genotypes missing" if missing[j] == len(x) else "constant" if constant else "X explains it"
@@ -181,11 +181,10 @@ def grammar_gamma(
     -----
     Derived in :eq:`gamma-kinship` and, for independent SNPs, :eq:`gamma-independent`.
     """
-    X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n, largest=LARGEST)
     G = genotypes(snps, spec.n)
     n, s = G.shape
     null = LMM(spec, X, y).fit(reml=True)
-    Q = independent(X)[0]
+    Q, y = independent(matrix("X", X))[0], vector("y", y)
     unit = 2.0 ** math.frexp(null.sigma2_g + null.sigma2_e)[1]  # of the variances, so that no square overflows
     genetic, noise = null.sigma2_g / unit, null.sigma2_e / unit
     D = genetic * spec.S + noise  # V's eigenvalues along U; outside it is the noise
@@ -210,12 +209,12 @@ def grammar_gamma(
                              "leave covariates out, or use scan")  # fmt: skip
         gamma = trace_PK / left
     vectors, inside, product = np.column_stack([Py, Q]).T, np.empty(s), np.empty(s)
-    missing, reason, report = np.zeros(s, dtype=np.int64), np.full(s, "", dtype="U40"), progress or Bar("SNPs")
+    missing, reason, report = np.zeros(s, dtype=np.int64), np.zeros(s, dtype="U40"), progress or Bar("SNPs")
     for part in _blocks(s, n):
         x, missing[part] = _impute(G[:, part])
         fits = in_range(extent(x))
         x = x if fits.all() else np.where(fits, x, 0.0)
-        whole, products = np.einsum("ij,ij->j", x, x), vectors @ x
+        whole, products = (x * x).sum(axis=0), vectors @ x
         product[part], inside[part] = products[0], whole - (products[1:] ** 2).sum(axis=0)
         reason[part] = np.where(fits, _untestable(x, missing[part], inside[part], whole), UNFIT)
         report(part.stop, s)
@@ -247,7 +246,7 @@ class Genotypes:
         self.inverse_sd = np.divide(1.0, self.sd, out=np.zeros(s), where=self.sd > 0)
         self.number = int((self.sd > 0).sum())
         chromosomes, self.code = np.unique(chrom, return_inverse=True)
-        self.inside = np.bincount(self.code, self.sd > 0, chromosomes.size).astype(int)  # varying SNPs of each
+        self.inside = np.bincount(self.code, self.sd > 0, chromosomes.size)  # varying SNPs of each
 
     def standardised(self, part: slice | NDArray[np.intp]) -> Floats:
         """Columns of Z, projected: (n, b)."""
@@ -373,15 +372,15 @@ def bolt_inf(
     )
     if sigma2_g is None:
         sigma2_g = float(r @ U[:, -1]) / freedom
-    size = np.einsum("ij,ij->j", U, U)[: codes.size]  # |P y|² of each chromosome, in units of δ's form
+    size = (U * U).sum(axis=0)[: codes.size]  # |P y|² of each chromosome, in units of δ's form
     solved = U[:, codes.size : -1]
     ratio = freedom * sigma2_g * (probes * solved).sum(axis=0) / ((probes**2).sum(axis=0) * size[Z.code[chosen]])
     calibration = 1 / float(ratio.mean())
     error = calibration**2 * float(ratio.std(ddof=1)) / math.sqrt(ratio.size) if ratio.size > 1 else math.nan
-    chi2, reason = np.empty(s), np.full(s, "", dtype="U40")
+    chi2, reason = np.empty(s), np.zeros(s, dtype="U40")
     for part in _blocks(s, n):
         x, _ = _impute(G[:, part])
-        code, whole = Z.code[part], np.einsum("ij,ij->j", x, x)
+        code, whole = Z.code[part], (x * x).sum(axis=0)
         inside = (residual(Q, x) ** 2).sum(axis=0)
         product = (x.T @ U[:, : codes.size])[np.arange(x.shape[1]), code]  # U = ΠU, so x need not be projected
         reason[part] = _untestable(x, Z.missing[part], inside, whole)

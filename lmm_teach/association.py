@@ -74,7 +74,7 @@ def log10_sf_f(statistic: ArrayLike, dof: int) -> Floats:
     Derived in :eq:`tail-f`: the tail is a regularised incomplete beta function of x = dof / (dof + F). Where that
     underflows, the power x^(dof/2) is taken out as a logarithm, and Gauss and Laguerre integrate the rest.
     """
-    F = np.atleast_1d(np.asarray(statistic, dtype=np.float64))
+    F = np.atleast_1d(statistic)
     a, x = dof / 2, dof / (dof + F)
     p = betainc(a, 0.5, x)
     result = np.log(np.maximum(p, 1e-300))
@@ -100,7 +100,7 @@ def log10_sf_chi2(statistic: ArrayLike) -> Floats:
     -----
     Derived in :eq:`tail-chi2`.
     """
-    return (math.log(2) + log_ndtr(-np.sqrt(np.asarray(statistic, dtype=np.float64)))) / math.log(10)
+    return (math.log(2) + log_ndtr(-np.sqrt(statistic))) / math.log(10)
 
 
 INTERPOLATE = chebyshev.chebvander(chebyshev.chebpts1(NODES), NODES - 1).T * (2 / NODES)
@@ -109,7 +109,7 @@ INTERPOLATE[0] /= 2  # values at the nodes -> coefficients
 
 def value(u: Floats, coefficients: Floats) -> Floats:
     """Chebyshev series of each SNP at its own point."""
-    return np.asarray(chebyshev.chebval(u, coefficients, tensor=False), dtype=np.float64)
+    return np.asarray(chebyshev.chebval(u, coefficients, tensor=False))
 
 
 def derivatives(slope: Floats, curve: Floats, u: Floats) -> tuple[Floats, Floats]:
@@ -226,7 +226,7 @@ class Scanner:
         """Test the columns of an (n, b) array; every value of the result has length b."""
         m, b = self.m, snps.shape[1]
         moments = np.empty((2 + self.columns.size, len(self.skeleton), b))
-        missing, reason, out = np.zeros(b, dtype=np.int64), np.full(b, "", dtype="U40"), np.zeros(b)
+        missing, reason, out = np.zeros(b, dtype=np.int64), np.zeros(b, dtype="U40"), np.zeros(b)
         size = extent(snps) if snps.dtype.kind == "f" else np.ones(b)
         fits = in_range(size, self.largest) | np.isinf(size)
         snps = snps if fits.all() else np.where(fits, snps, 0)

@@ -165,7 +165,7 @@ class Prediction:
         """
         r = vector("y_new", y_new, rows=self.mean.size) - self.mean
         try:
-            factor = cho_factor(self.covariance, lower=True)
+            factor = cho_factor(self.covariance)
         except np.linalg.LinAlgError:
             raise ValueError(
                 f"the covariance of {r.size} predictions is singular (smallest variance "
@@ -240,8 +240,8 @@ def rank_snps(Z: ArrayLike, X: ArrayLike, y: ArrayLike) -> Indices:
     Z = matrix("Z", Z)
     Q, _ = independent(matrix("X", X, rows=len(Z)))
     R, r = residual(Q, Z), residual(Q, vector("y", y, rows=len(Z), largest=LARGEST))
-    length = np.einsum("ij,ij->j", R, R)
-    tested = length > 1e-10 * np.einsum("ij,ij->j", Z, Z)
+    length = (R * R).sum(axis=0)
+    tested = length > 1e-10 * (Z * Z).sum(axis=0)
     explained = np.divide((R.T @ r) ** 2, length, out=np.full(length.size, -1.0), where=tested)
     return np.argsort(-explained, kind="stable")
 

@@ -58,7 +58,7 @@ class Pairs:
 
 def _positive(name: str, values: ArrayLike) -> Floats:
     """Check that numbers are not negative, and leave out those that are zero up to rounding."""
-    v = np.asarray(values, dtype=np.float64)
+    v = np.asarray(values)
     largest = v.max(initial=0.0)
     if not (0 < largest < np.inf and (v > -1e-8 * largest).all()):
         raise ValueError(f"{name} from {v.min(initial=0.0):.3g} to {largest:.3g}: they must be finite and 0 or more, "
@@ -185,19 +185,16 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
         mean = math.log(spec.S.sum() / m.n)
 
         def at(v: Floats) -> Evaluation:  # v: log σ_e²/σ_0², log σ_1²/σ_e²
-            log_delta = float(np.clip(v[0], mean - 20, mean + 20))
-            W = math.exp(0.5 * (log_delta + np.clip(v[1], -60, 20))) * unit * G1
-            return m.evaluate(log_delta=log_delta, reml=True, include=W)
+            W = math.exp(0.5 * (v[0] + v[1])) * unit * G1
+            return m.evaluate(log_delta=float(v[0]), reml=True, include=W)
 
-        centre = mean + {"h2=0": 4.0, "h2=1": -4.0}.get(str(null.boundary), 0.0)
-        start = centre if null.boundary else math.log(null.delta)
+        start = math.log(np.clip(null.delta, math.exp(mean - 4), math.exp(mean + 4)))
         grid = [np.array([start + a, b]) for a in (0.0, 1.0, 3.0) for b in (-7.0, -5.0, -3.0, -1.0, 1.0)]
         first = min(grid, key=lambda v: at(v).nll)
-        best = minimize(lambda v: at(v).nll, first, method="Nelder-Mead",
-                        options={"initial_simplex": first + [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], "xatol": 1e-5,
-                                 "fatol": 1e-9})  # fmt: skip
+        best = minimize(lambda v: at(v).nll, first, method="Nelder-Mead", bounds=[(mean - 20, mean + 20), (-60, 20)],
+                        options={"initial_simplex": first + [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], "xatol": 1e-5})
         e = at(best.x)
-        statistic, variance = 2 * (null.nll - e.nll), e.sigma2_e * math.exp(min(best.x[1], 20.0)) * unit**2
+        statistic, variance = 2 * (null.nll - e.nll), e.sigma2_e * math.exp(best.x[1]) * unit**2
     if statistic <= 1e-6:  # the search comes near the boundary, not onto it
         return SetTest(0.0, 1.0, 0.0)
     return SetTest(statistic, 0.5 * 10.0 ** float(log10_sf_chi2(statistic)), variance)
@@ -282,7 +279,7 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     delta = m.fit(reml=True).delta
     basis = independent(matrix("X", X))[0]
     found = np.full((3, len(couples)), np.nan)
-    reason = np.full(len(couples), "", dtype="U40")
+    reason = np.zeros(len(couples), dtype="U40")
     for row, (i, j) in enumerate(couples.tolist()):
         columns, product = np.column_stack([basis, G[:, i], G[:, j]]), G[:, i] * G[:, j]
         Q = independent(columns)[0]

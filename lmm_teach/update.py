@@ -37,7 +37,7 @@ def absorb(B: Floats, r: int, genetic: float, sign: int) -> tuple[Floats, float]
     across = B[:p, p:]
     capacitance = np.eye(r) + sign * genetic * B[p:, p:]
     try:
-        factor = cho_factor(capacitance, lower=True)
+        factor = cho_factor(capacitance)
     except np.linalg.LinAlgError:
         smallest = float(np.linalg.eigvalsh(capacitance)[0])
         raise ValueError(
