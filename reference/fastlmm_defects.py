@@ -193,8 +193,11 @@ def _12(p: Arrays, _: Arrays) -> Found:
     yield "rank of K, G in small units", float(len(model.getSU()[0]))
 
 
-def _13(_: Arrays, t: Arrays) -> Found:
-    """findH2 and find_log_delta of lmm, and find_log_delta of lmm_cov, drop dof and scale. (Its findH2 does not.)"""
+def _13(p: Arrays, t: Arrays) -> Found:
+    """findH2 and find_log_delta of lmm, and find_log_delta of lmm_cov, drop dof and scale. (Its findH2 does not.)
+
+    findA2 of lmm drops them, too, and whether ML or REML is asked for.
+    """
     models = {"lmm": lmm(t["G"], t["X"], t["y"]), "lmm_cov": lmm_cov(t["X"], t["y"], G=t["G"])}
     for name, model in models.items():
         search = {"findH2": {"nGridH2": 100}, "find_log_delta": {"sid_count": 1, "nGrid": 100}}
@@ -202,6 +205,11 @@ def _13(_: Arrays, t: Arrays) -> Found:
             found = getattr(model, method)(dof=DOF, scale=SCALE, **options)
             yield f"nLL of {name}.{method}", number(found["nLL"])
             yield f"h2 of {name}.{method}", number(found["h2"])
+    model = lmm(p["few"], p["X"], p["y"])
+    model.setG(p["G"].copy(), p["few"].copy(), a2=0.5)
+    model.setX(p["X"])
+    model.sety(p["y"])
+    yield "nLL of lmm.findA2, REML=False", number(model.findA2(REML=False)["nLL"])
 
 
 def _14(_: Arrays, t: Arrays) -> Found:

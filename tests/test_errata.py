@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.linalg import null_space
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 import lmm_teach as lt
 from lmm_teach import dense, projection
@@ -227,6 +227,12 @@ def search_case(quantity, dropped):
     )
 
 
+def best_mixture(reml):
+    """The lowest nLL over both weights, by the dense model."""
+    mixture = lambda v: dense.evaluate((1 - v[0]) * K + v[0] * K_few, X, y, h2=v[1], reml=reml).nll
+    return minimize(mixture, (0.3, 0.7), bounds=[(0, 1), (0, 0.99)]).fun
+
+
 def variance_case():
     def right():
         return dense.evaluate(K, X, y, h2=H2, reml=False).beta_cov[1, 1]
@@ -312,6 +318,9 @@ CASES = {
         for method in ("lmm.findH2", "lmm.find_log_delta", "lmm_cov.findH2", "lmm_cov.find_log_delta")
         for quantity in ("nLL", "h2")
     },
+    ("13", "nLL of lmm.findA2, REML=False"): Case(
+        lambda: best_mixture(True), lambda: best_mixture(False), lambda: lt.fit_a2(K, K_few, X, y, reml=False).fit.nll
+    ),
     **{
         ("14", f"nLL, {form}, {'REML' if kind else 'ML'}"): student_case(kind, scale, **values)
         for form, scale, values in (
