@@ -454,3 +454,22 @@ def test_bad_input_is_refused(cohort, change, words):
     given = {"snps": c.G, "chrom": c.chrom, "X": c.X, "y": c.y} | change
     with pytest.raises(ValueError, match=words):
         lt.bolt_inf(**given, **quiet)
+
+
+def test_products_with_the_kinship_are_sums_over_blocks(cohort, monkeypatch):
+    X = np.column_stack([np.ones(150), cohort.X[:, -1]])
+    Q = independent(X)[0]
+    Z = approximate.Genotypes(cohort.G, cohort.chrom, Q)
+    V, everything = residual(Q, np.random.default_rng(5).normal(size=(150, 3))), np.full(3, -1)
+    whole = Z.times_kinship(V, everything)
+    monkeypatch.setattr(approximate, "_blocks", lambda s, n: (slice(j, min(j + 150, s)) for j in range(0, s, 150)))
+    np.testing.assert_allclose(Z.times_kinship(V, everything), whole, rtol=1e-9, atol=1e-12)
+    assert Z.missing.dtype == np.int64
+
+
+def test_counts_of_missing_genotypes_are_whole_numbers(cohort, spec):
+    G = cohort.G.astype(float)
+    G[3, 7] = np.nan
+    X, y = cohort.X, cohort.y
+    for r in (lt.grammar_gamma(G, X, y, spec), lt.bolt_inf(G, cohort.chrom, X, y, delta=1.0)):
+        assert r.missing.dtype == np.int64 and r.missing.sum() == r.missing[7] == 1

@@ -395,7 +395,8 @@ def test_an_interrupted_scan_keeps_what_is_done():
     with pytest.warns(UserWarning, match="8192 of 9000 SNPs are done"):
         r = scan(snps, X, y, lt.decompose_snps(G), progress=stop)
     assert r.p.size == 9000 and np.isfinite(r.p[:8192]).all() and np.isnan(r.p[8192:]).all()
-    assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"}
+    assert set(r.reason[:8192]) == {""} and set(r.reason[8192:]) == {"not reached"} and r.reason.size == 9000
+    assert r.missing.size == 9000 and r.missing.dtype == np.int64 and not r.missing.any()
 
 
 def test_a_scan_that_is_interrupted_at_its_end_is_whole():
@@ -446,7 +447,8 @@ def test_tails_do_not_underflow():
         assert log10_sf_f(F, dof) == pytest.approx(want, rel=1e-12)
     steps = np.diff(log10_sf_f(np.linspace(1320.0, 1345.0, 11), 10**6))  # on both sides of where the formula changes
     assert np.ptp(steps) < 1e-4 * np.abs(steps).max()
-    assert log10_sf_f(0.0, 7) == 0.0
+    assert log10_sf_f(0.0, 7) == 0.0 and np.shape(log10_sf_f(1.0, 7)) == ()
+    np.testing.assert_array_equal(log10_sf_f([[1, 2], [3, 4]], 7).ravel(), log10_sf_f([1, 2, 3, 4], 7))
 
 
 @pytest.mark.parametrize(
@@ -474,6 +476,7 @@ def test_genomic_inflation_is_the_factor_of_the_statistics():
     assert lt.lambda_gc(uniform) == pytest.approx(1, abs=1e-12)
     inflated = stats.chi2.sf(1.3 * stats.chi2.isf(uniform, 1), 1)
     assert lt.lambda_gc([*inflated, np.nan]) == pytest.approx(1.3, rel=1e-12)
+    assert lt.lambda_gc([0.0, 0.5, 1.0]) == pytest.approx(1, abs=1e-12)
     for wrong in ([], [np.nan], [0.5, 1.1], [-0.1]):
         with pytest.raises(ValueError, match="from 0 to 1"):
             lt.lambda_gc(wrong)

@@ -236,12 +236,13 @@ def test_a_block_that_fails_once_is_redone_and_twice_is_too_much():
     assert (partial.dof, repr(partial.null)) == (whole.dof, repr(whole.null))
 
 
-def test_a_dead_executor_is_named_at_once():
+def test_a_dead_executor_is_named_at_once(tmp_path):
     snps, X, y, spec = problem()
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    with pytest.raises(lt.Unfinished, match=r"takes no more work .*0 SNPs in 0 of 1 blocks are done"):
-        lt.scan_blocks(cut(snps), X, y, spec, executor)
+    with pytest.raises(lt.Unfinished, match=r"takes no more work .*0 SNPs in 0 of 1 blocks are done") as fault:
+        lt.scan_blocks(cut(snps), X, y, spec, executor, folder=tmp_path)
+    assert str(fault.value).endswith(f" To go on, use a new executor and folder={str(tmp_path)!r}")
 
 
 # ---- memory ----
@@ -453,6 +454,14 @@ def test_a_folder_that_vanishes_is_named(tmp_path):
     with pytest.raises(OSError, match=what) as fault:
         lt.scan_blocks(vanishing(), X, y, spec, folder=tmp_path / "kept")
     assert fault.value.__notes__[0].startswith("0 SNPs in 0 of 2 blocks are done, kept in")
+
+
+def test_results_with_other_eigenvectors_are_not_taken(tmp_path):
+    snps, X, y, spec = problem()
+    other = lt.Spectrum(spec.U[::-1], spec.S)
+    folder = tmp_path / "not there" / "yet"
+    lt.scan_blocks(cut(snps), X, y, spec, folder=folder)
+    assert_same(lt.scan_blocks(cut(snps), X, y, other, folder=folder), lt.scan_blocks(cut(snps), X, y, other))
 
 
 def test_an_error_of_the_reader_comes_through_with_a_note(tmp_path):

@@ -12,6 +12,7 @@ from scipy.stats import f as f_distribution
 import lmm_teach as lt
 from lmm_teach import dense
 from lmm_teach.projection import independent, residual
+from lmm_teach.rotation import rotate
 
 
 def cohort(n, s, d, seed, h2=0.5):
@@ -453,3 +454,47 @@ def test_p_values_that_underflow(test):
     if test == "wald":  # the leading term of the tail: x^(ν/2) / (ν/2 B(ν/2, ½)), relative error of order 1 / F
         leading = nu / 2 * np.log(nu / (nu + F)) - np.log(nu / 2) - betaln(nu / 2, 0.5)
         assert r.log10_p[0] * np.log(10) == pytest.approx(leading, abs=0.5)
+
+
+# ---- units ----
+
+
+def test_kinships_are_taken_in_units_up_to_1e140_and_refused_beyond():
+    G, X, y = cohort(30, 100, 1, 24)
+    K = G @ G.T / np.abs(G @ G.T).max()
+    of_K = [
+        lambda K: dense.covariance(K, h2=0.5), lambda K: lt.project_kinship(K, X, y), lt.decompose_kinship,
+        lt.scale_kinship, lambda K: lt.unrelated(K, 0.1),
+    ]  # fmt: skip
+    for call in of_K:
+        call(0.5e140 * K)
+        with pytest.raises(ValueError, match="use another unit"):
+            call(1.1e140 * K)
+
+
+def test_phenotypes_are_taken_in_units_up_to_1e70_and_refused_beyond():
+    G, X, y = cohort(30, 100, 1, 25)
+    y, spec, chrom = y / np.abs(y).max(), lt.decompose_snps(G), np.arange(100) % 2
+    of_y = [
+        lambda y: lt.LMM(spec, X, y), lambda y: lt.project_snps(G, X, y), lambda y: lt.rank_snps(G, X, y),
+        lambda y: lt.grammar_gamma(G, X, y, spec), lambda y: lt.bolt_inf(G, chrom, X, y, delta=1.0),
+    ]  # fmt: skip
+    for call in of_y:
+        call(0.9e70 * y)
+        with pytest.raises(ValueError, match="use another unit"):
+            call(1.1e70 * y)
+    np.testing.assert_allclose(rotate(spec, 1e200 * G).along, 1e200 * rotate(spec, G).along, atol=1e185)  # no squares
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_h2_to_1_where_the_smallest_eigenvalue_is_nearly_rounding(unit):
+    """K has full rank, but at h² = 1 the likelihood would be that of rounding errors: the end is a small δ > 0."""
+    rng = np.random.default_rng(26)
+    U = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    S = unit * np.array([1.0, *np.geomspace(1e-3, 1e-6, 38), 3e-14])
+    spec = lt.Spectrum(U, S)
+    X, y = U[:, [0, -1]], U @ (np.sqrt(S) * rng.normal(size=40))
+    f = lt.LMM(spec, X, y).fit(reml=True)
+    assert f.boundary == "h2=1" and 0 < f.delta < 1e-9 * unit
+    r = lt.scan(U[:, 3:5] + U[:, 7:9], X, y, spec)
+    assert (r.reason == "").all() and (r.delta > 0).all()

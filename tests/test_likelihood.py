@@ -135,6 +135,8 @@ def test_student_t_is_scipys_density(shape, seed, reml, dof, scale):
     assert e.nll == pytest.approx(-density, abs=1e-9)
     assert e.nll == pytest.approx(slow.nll, abs=1e-9)
     assert (e.sigma2_g, e.sigma2_e) == pytest.approx((slow.sigma2_g, slow.sigma2_e), rel=1e-8)
+    unscaled = dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof)
+    assert unscaled.nll == dense.evaluate(G @ G.T, X, y, reml=reml, h2=0.4, dof=dof, scale=1.0).nll
     np.testing.assert_allclose(e.beta_cov, slow.beta_cov, rtol=1e-7, atol=1e-9)
 
 
@@ -384,6 +386,8 @@ def test_inner_products_under_the_inverse_covariance_are_the_dense_ones(s):
     for other in (m.inner(W, delta=7 / 3), m.inner(W, log_delta=np.log(7 / 3))):
         np.testing.assert_allclose(other, T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(T[4:, 4:], W.T @ inverse @ W, rtol=1e-10, atol=1e-12)
+    whole = lt.LMM(lt.decompose_kinship(G @ G.T + np.eye(20)), X, y).inner(W, h2=1.0)  # without noise
+    np.testing.assert_allclose(whole[4:, 4:], W.T @ np.linalg.solve(G @ G.T + np.eye(20), W), rtol=1e-10, atol=1e-12)
     # which basis of X stands in front does not matter after it has been eliminated
     P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)
     rest, yW = T[3:, 3:] - T[3:, :3] @ np.linalg.solve(T[:3, :3], T[:3, 3:]), np.column_stack([y, W])

@@ -289,7 +289,7 @@ def test_bad_counts_and_folds_are_named():
     Z, X, y, _ = strong(30, 10, 1)
     with pytest.raises(ValueError, match="from 0 to 11, but 10 SNPs allow 0 to 10"):
         lt.select_snps(Z, X, y, [0, 1, 11], folds=5)
-    for counts in ([2, 1], [], [0.5, 1.0], 3):
+    for counts in ([2, 1], [1, 1], [], [0.5, 1.0], 3):
         with pytest.raises(ValueError, match="increasing whole numbers"):
             lt.select_snps(Z, X, y, counts, folds=5)
     with pytest.raises(ValueError, match="from -1 to 1"):
@@ -307,6 +307,9 @@ def test_labels_may_be_words():
     words = np.array(["north", "south", "east"])[np.arange(30) % 3]
     assert lt.select_snps(Z, X, y, [0, 1], folds=words).nll.shape == (3, 2)
     assert lt.select_snps(Z, X, y, [1], folds=words).chosen == 1
+    assert lt.select_snps(Z, X, y, [0, 1], folds=words == "north").nll.shape == (2, 2)
+    found = lt.choose_pcs(Z, [0, 1], folds=np.arange(10) % 2)
+    assert found.nll.shape == (2, 2) and found.counts.tolist() == [0, 1]
 
 
 # ---- choosing components ----
@@ -400,6 +403,7 @@ def test_unrelated_keeps_no_pair_and_drops_the_best_connected_first():
     star = np.eye(5)
     star[0] = star[:, 0] = 0.5
     np.testing.assert_array_equal(lt.unrelated(star, 0.25), [1, 2, 3, 4])
+    np.testing.assert_array_equal(lt.unrelated(star, 0.5), [1, 2, 3, 4])  # "from which" includes it
     np.testing.assert_array_equal(lt.unrelated(np.array([[3, 3, 1], [3, 3, 1], [1, 1, 3]]), 2), [1, 2])
     K = lt.kinship(lt.standardize(simulate.cohort(60, 900, seed=2, siblings=4).G))
     kept, before = lt.unrelated(K, 0.25), K.copy()

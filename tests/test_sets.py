@@ -61,10 +61,10 @@ def test_the_tail_falls_from_one_to_zero():
 
 
 @pytest.mark.parametrize(
-    ("q", "weights"), [(1, []), (1, [0.0]), (1, [1, -1]), (1, [np.nan, 1]), (1, [np.inf]), (np.nan, [1])]
+    ("q", "weights"), [(1, []), (1, [0.0]), (1, [1, -1]), (1, [np.nan, 1]), (1, [np.inf]), (np.nan, [1]), (np.inf, [1])]
 )
 def test_bad_weights(q, weights):
-    with pytest.raises(ValueError, match="^(weights from|q = nan) .*must be finite"):
+    with pytest.raises(ValueError, match="^(weights from|q = nan|q = inf) .*must be finite"):
         lt.mixture_sf(q, weights)
 
 
