@@ -183,8 +183,8 @@ def grammar_gamma(
     """
     G = genotypes(snps, spec.n)
     n, s = G.shape
-    null = LMM(spec, X, y).fit(reml=True)
-    Q, y = independent(matrix("X", X))[0], vector("y", y)
+    m = LMM(spec, X, y)
+    null, Q, y = m.fit(reml=True), m._Q, np.asarray(y)
     unit = 2.0 ** math.frexp(null.sigma2_g + null.sigma2_e)[1]  # of the variances, so that no square overflows
     genetic, noise = null.sigma2_g / unit, null.sigma2_e / unit
     D = genetic * spec.S + noise  # V's eigenvalues along U; outside it is the noise

@@ -17,7 +17,7 @@ from scipy.special import betainc, betaln, log_ndtr, ndtri
 from ._arrays import LARGEST, UNFIT, Floats, extent, genotypes, in_range, vector
 from ._progress import Bar
 from .likelihood import GRID, LMM, LOST, SPAN
-from .projection import independent, residual
+from .projection import residual
 from .search import newton
 from .spectrum import Spectrum
 from .variance import Fit
@@ -150,17 +150,17 @@ class Scanner:
             raise ValueError(f"{m.n} individuals, {m.d} independent covariates and a SNP leave {self.dof} degrees of "
                              "freedom; at least 2 are needed")  # fmt: skip
         self.null = m.fit(reml=self.reml) if delta is None else None
-        Q = independent(np.asarray(X, dtype=np.float64))[0]
-        outside = np.zeros((m.n, m.d + 1)) if m._rotated.outside is None else m._rotated.outside
+        Q, outside = m._Q, m._rotated.outside
         self.Q_along, self.r_along = m._rotated.along[:, :-1].T, m._rotated.along[:, -1]
         # Directions without genetic variance that X leaves free. If there are none, no SNP has a part outside.
-        self.free = m.n - m.k - float((outside[:, :-1] ** 2).sum())
+        self.free = 0.0 if outside is None else m.n - m.k - float((outside[:, :-1] ** 2).sum())
         self.closed = self.free < 1e-6
-        seen = np.abs(self.Q_along).max(axis=1) > 1e-10 if self.closed else np.ones(m.d, dtype=bool)
-        self.columns = np.flatnonzero(seen)  # the other columns of Q lie outside, where no SNP is
+        seen = (self.Q_along**2).sum(axis=1) > 1e-20
+        self.columns = np.flatnonzero(seen | (not self.closed))  # the others lie outside, where no SNP is
         parts = [residual(Q, spec.U) if self.columns.size else spec.U, Q]
-        parts += [] if self.closed else [residual(Q, outside)]
-        self.basis = np.hstack(parts).astype(np.float32 if single else np.float64, copy=False).T
+        if outside is not None and not self.closed:
+            parts.append(residual(Q, outside))
+        self.basis = np.hstack(parts, dtype=np.float32 if single else np.float64).T
         self.size = max(32, min(512, 2**20 // m.n))  # SNPs in a block: it should fit into the cache
         if self.refit:
             grid = GRID[::5] + math.log(spec.S.sum() / m.n)
@@ -191,13 +191,14 @@ class Scanner:
         m, W = self.m, self.weights(t)
         mix = solve_triangular(self.R, self.Q.T @ W.T).T if self.refit else np.eye(1)
         T = (W[:, :-1] @ m._products + (m._outside if m.k < m.n else 0.0))[:, m._pair]
+        whole = T[:, -1, -1]
         try:
             L = np.linalg.inv(np.linalg.cholesky(T[:, :-1, :-1]))
+            c = (L @ T[:, :-1, -1:])[:, :, 0]
+            q = whole - (c**2).sum(axis=1)
         except np.linalg.LinAlgError:
-            L = np.zeros_like(T[:, :-1, :-1])
-        c = (L @ T[:, :-1, -1:])[:, :, 0]
-        q = T[:, -1, -1] - (c**2).sum(axis=1)
-        if not (L.any() and (q > LOST * T[:, -1, -1]).all()):
+            q = 0 * whole
+        if not (q > LOST * whole).all():
             raise ValueError(f"at delta = {np.exp(t).min():.1e} rounding leaves no digit of what X does not explain, "
                              "since eigenvalues of the covariance differ by too much; use a larger delta")  # fmt: skip
         N = self.dof if self.reml else m.n
@@ -271,7 +272,7 @@ class Scanner:
         """Rotate a few SNPs and sum over individuals with the weights of the skeleton; fill the arrays given."""
         m, k = self.m, self.m.k
         with np.errstate(invalid="ignore"):  # a missing or infinite genotype makes its column NaN
-            rotated = (self.basis @ x.astype(self.basis.dtype, copy=False)).astype(np.float64, copy=False)
+            rotated = np.asarray(self.basis @ np.asarray(x, dtype=self.basis.dtype), dtype=np.float64)
         if (holes := np.flatnonzero(~np.isfinite(rotated[k]))).size:
             x = x.astype(np.float64)  # a copy
             gone = np.isnan(x[:, holes])
@@ -290,8 +291,8 @@ class Scanner:
             whole = whole + out
         w = self.skeleton[:, -1:]  # the weights outside
         moments[0] = self.skeleton[:, :-1] @ square + w * out
-        for i, (j, W) in enumerate(zip([-1, *self.columns], self.sums, strict=True), 1):
-            moments[i] = W @ along + (0.0 if self.closed else w * over[j])
+        for i, j in enumerate([-1, *self.columns]):
+            moments[i + 1] = self.sums[i] @ along + (0.0 if self.closed else w * over[j])
         for j in np.flatnonzero(~(whole > 1e-10 * (whole + shadow))):  # X explains all of these SNPs
             same = (x[:, j] == x[0, j]).all()
             reason[j] = "all genotypes missing" if missing[j] == m.n else "constant" if same else "X explains it"

@@ -77,6 +77,7 @@ class LMM:
     def __init__(self, spec: Spectrum, X: ArrayLike, y: ArrayLike) -> None:
         X, y = matrix("X", X, rows=spec.n), vector("y", y, rows=spec.n, largest=LARGEST)
         Q, self._kept = independent(X)
+        self._Q = Q
         self.n, self.d, self.k = spec.n, Q.shape[1], spec.k
         self.dropped = tuple(j for j in range(X.shape[1]) if j not in self._kept)
         if self.d == 0:
@@ -99,7 +100,7 @@ class LMM:
         self._products = rotated.along[:, rows] * rotated.along[:, columns]
         self._outside = np.zeros(rows.size)
         if rotated.outside is not None:
-            self._outside = np.einsum("ij,ij->j", rotated.outside[:, rows], rotated.outside[:, columns])
+            self._outside = (rotated.outside[:, rows] * rotated.outside[:, columns]).sum(axis=0)
         self._pair = np.zeros((self.d + 1, self.d + 1), dtype=np.intp)
         self._pair[rows, columns] = self._pair[columns, rows] = np.arange(rows.size)
 
@@ -154,9 +155,10 @@ class LMM:
             T, change = self._update(T, noise / genetic, genetic, include, exclude)
             logdet_M += change
         gls = solve(T[:-1, :-1], T[:-1, -1])
-        q = float(T[-1, -1] - T[:-1, -1] @ gls.b)
-        if gls.rank < self.d or not q > LOST * T[-1, -1]:
-            raise ValueError(f"at h2 = {genetic:.6g} rounding leaves no digit of rᵀPr ({q:.1e} of {T[-1, -1]:.1e}), "
+        whole = T[-1, -1]
+        q = float(whole - T[:-1, -1] @ gls.b)
+        if gls.rank < self.d or not q > LOST * whole:
+            raise ValueError(f"at h2 = {genetic:.6g} rounding leaves no digit of rᵀPr ({q:.1e} of {whole:.1e}), "
                              "since eigenvalues of the covariance differ by too much; use a smaller h2")  # fmt: skip
         N, logdet_C = (self.n - self.d, gls.logdet) if reml else (self.n, 0.0)
         if dof is None:

@@ -277,11 +277,10 @@ def epistasis(snps: ArrayLike, pairs: ArrayLike, X: ArrayLike, y: ArrayLike, spe
     if m.n - m.d < 4:
         raise ValueError(f"{m.n} individuals and {m.d} covariates leave no degrees of freedom beside three columns")
     delta = m.fit(reml=True).delta
-    basis = independent(matrix("X", X))[0]
     found = np.full((3, len(couples)), np.nan)
     reason = np.zeros(len(couples), dtype="U40")
     for row, (i, j) in enumerate(couples.tolist()):
-        columns, product = np.column_stack([basis, G[:, i], G[:, j]]), G[:, i] * G[:, j]
+        columns, product = np.column_stack([m._Q, G[:, i], G[:, j]]), G[:, i] * G[:, j]
         Q = independent(columns)[0]
         if Q.shape[1] < m.d + 2:
             reason[row] = "the main effects are not independent"

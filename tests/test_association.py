@@ -378,6 +378,13 @@ def test_blocks_make_no_difference_and_progress_is_told():
     np.testing.assert_allclose(scan(snps[:, 4000:4200], X, y, spec).p, r.p[4000:4200], rtol=1e-9)
 
 
+def test_genotypes_in_single_precision_are_summed_in_double():
+    """The part outside K is a difference of sums: |x|² less what lies along K and X."""
+    G, X, y, _ = cohort(40, 25, 1, 13)
+    spec, snps = lt.decompose_snps(G), np.random.default_rng(4).normal(5, 1, size=(40, 9)).astype(np.float32)
+    np.testing.assert_allclose(scan(snps, X, y, spec).p, scan(snps.astype(float), X, y, spec).p, rtol=1e-9)
+
+
 def test_a_scan_that_takes_long_shows_how_far_it_is(terminal):
     G, X, y, snps = cohort(40, 200, 1, 11)
     scan(snps, X, y, lt.decompose_snps(G))
