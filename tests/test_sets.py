@@ -71,6 +71,16 @@ def test_bad_weights(q, weights):
 # ---- the likelihood ratio ----
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e60])
+def test_a_trait_without_noise_ends_the_search_at_a_bound(unit):
+    """Of 20 SNPs and a set: its likelihood grows without bound as the noise vanishes, where no covariance is left."""
+    rng = np.random.default_rng(1)
+    G, G1 = (lt.standardize(rng.normal(size=(50, r))) / np.sqrt(r) for r in (20, 5))
+    y = unit * (G @ rng.normal(size=20) + G1 @ rng.normal(size=5))
+    t = lt.set_lrt(G1, np.ones((50, 1)), y, lt.decompose_snps(G))
+    assert 300 < t.statistic < 2000 and 0 < t.p < 1e-60 and 0.1 < t.sigma2_set / unit**2 < 10
+
+
 def test_rlrt_null_has_the_distribution_of_direct_fits():
     G1 = lt.standardize(simulate.cohort(40, 4, seed=5, chromosomes=1).G) / 2
     X = np.ones((40, 1))
