@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq, brute, minimize
 
 from ._arrays import Floats, matrix
 from .association import log10_sf_chi2
@@ -189,10 +189,9 @@ def set_lrt(G1: ArrayLike, X: ArrayLike, y: ArrayLike, spec: Spectrum | None = N
             return m.evaluate(log_delta=float(v[0]), reml=True, include=W)
 
         start = math.log(np.clip(null.delta, math.exp(mean - 4), math.exp(mean + 4)))
-        grid = [np.array([start + a, b]) for a in (0.0, 1.0, 3.0) for b in (-7.0, -5.0, -3.0, -1.0, 1.0)]
-        first = min(grid, key=lambda v: at(v).nll)
-        best = minimize(lambda v: at(v).nll, first, method="Nelder-Mead", bounds=[(mean - 20, mean + 20), (-60, 20)],
-                        options={"initial_simplex": first + [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], "xatol": 1e-5})
+        first = brute(lambda v: at(v).nll, [(start, start + 3), (-7, 1)], Ns=5, finish=None)
+        best = minimize(lambda v: at(v).nll, first, method="Nelder-Mead", options={"xatol": 1e-6},
+                        bounds=[(mean - 20, mean + 20), (-60, 20)])  # fmt: skip
         e = at(best.x)
         statistic, variance = 2 * (null.nll - e.nll), e.sigma2_e * math.exp(best.x[1]) * unit**2
     if statistic <= 1e-6:  # the search comes near the boundary, not onto it
