@@ -1,7 +1,7 @@
 """Sphinx extension: KaTeX sets the formulas while the book is built, so that a page shows them without a script.
 
 Each formula is written twice, as MathML, which a screen reader speaks, and as the boxes that are seen. Lines break
-neither in short brackets nor between what belongs together in the text.
+neither in short brackets nor between a formula and its punctuation.
 """
 
 import re
@@ -23,12 +23,6 @@ BEFORE = r"[(\[“‘'\"]+$"
 OPENS, CLOSES = (re.compile(rf'class="{kind}[^>]*>(?!<span class="{kind})') for kind in ("mopen", "mclose"))
 BETWEEN = '</span><span class="katex-base">'
 UNBROKEN = 24  # characters; a line on a telephone has some 35
-UNITS = "%|ms|s|min|h|kB|MB|GB|GiB|MiB|px|mmHg|Mb|cm|SNPs?|January|February|March|April"
-COUNTED = "[Cc]hapters?|[Cc]hromosome|[Ee]xercise|[Ll]evel|[Ss]tep"
-NUMBER = re.compile(rf"\d (?=(?:{UNITS})(?!\w|\.\w))|\b(?:{COUNTED}) (?=\d|$)")
-NAME = re.compile(r"((?:FaST|BOLT)-LMM(?:-inf)?|GRAMMAR-Γ)")
-SHORT = 14  # characters of code that stay on one line
-AS_IT_IS = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 KATEX = Path(__file__).resolve().parents[1] / "_katex"
 
 
@@ -88,30 +82,6 @@ class Punctuation(SphinxPostTransform):
                     math.parent[i + step] = nodes.Text(text[: found.start()] + text[found.end() :])
 
 
-class Unparted(SphinxPostTransform):
-    """Numbers stay with their units and with what they number, names and short code in one piece."""
-
-    default_priority = 901
-    formats = ("html",)
-
-    def run(self):
-        for code in self.document.findall(nodes.literal):
-            if len(code.astext()) <= SHORT:
-                code["classes"].append("together")
-        for link in list(self.document.findall(nodes.reference)):
-            if link.children and isinstance(link[0], nodes.Text) and link[0].startswith(" "):  # titles of solutions
-                link.replace(link[0], nodes.Text(link[0].lstrip()))
-                link.parent.insert(link.parent.index(link), nodes.Text(" "))
-        for text in list(self.document.findall(nodes.Text)):
-            if not isinstance(text.parent, AS_IT_IS):
-                whole = NUMBER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
-                parts = [
-                    nodes.inline("", part, classes=["together"]) if i % 2 else nodes.Text(part)
-                    for i, part in enumerate(NAME.split(whole)) if part
-                ]  # fmt: skip
-                text.parent.replace(text, parts)
-
-
 def inline(translator, node):
     beside = node.get("before", ""), node.get("after", "")
     if any(beside):
@@ -144,7 +114,6 @@ def add_static(app):
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.add_post_transform(Punctuation)
-    app.add_post_transform(Unparted)
     app.connect("builder-inited", add_static)
     app.add_css_file("katex/katex.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
