@@ -439,9 +439,11 @@ def test_bolt_itself_is_matched_up_to_its_calibration():
     ("change", "words"),
     [
         ({"chrom": np.ones(400)}, "fewer than two chromosomes"),
+        ({"snps": np.eye(100, 400).repeat(2, axis=0)[:150]}, "the 75 SNPs that vary are on fewer"),
         ({"chrom": np.ones(3)}, r"shape \(3,\), but there are 400"),
         ({"sigma2_g": 1.0}, "without delta"),
         ({"delta": 0.0}, "delta = 0.0 must be positive"),
+        ({"delta": np.inf}, "delta = inf must be positive and finite"),
         ({"sigma2_g": -1.0, "delta": 1.0}, "sigma2_g = -1.0"),
         ({"y": np.ones(150)}, "degrees of freedom"),
         ({"X": np.ones((149, 1))}, "^y has 150 rows, but there are 149"),

@@ -17,6 +17,7 @@ import streams
 import unparted
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
+from jupyter_cache import get_cache
 from myst_nb.core.utils import coalesce_streams
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,6 +159,13 @@ def test_a_number_stays_with_its_unit_and_with_what_it_numbers(pages):
                 if not words.find_parent("code") and not words.find_parent(class_="math"):
                     parted += [(path.name, str(words))] if unparted.NUMBER.search(words) else []
     assert [where for where in parted if where[0] != "bibliography.html"] == []
+
+
+@pytest.mark.skipif(not IN_CI, reason="without nbval before it, a build runs the notebooks itself")
+def test_the_chapters_are_built_from_the_run_that_nbval_checked():
+    records = get_cache(ROOT / "_build" / ".jupyter_cache").list_cache_records()
+    chapters = {Path(record.uri).name: record.data for record in records if record.uri.endswith(".ipynb")}
+    assert len(chapters) >= 20 and not any("execution_seconds" in data for data in chapters.values())
 
 
 @pytest.mark.parametrize(("tex", "says"), [(r"\frac{1}", "frac"), (r"\undefined", "Undefined"), ("é_2", "unicode")])
