@@ -456,6 +456,14 @@ def test_a_folder_that_vanishes_is_named(tmp_path):
     assert fault.value.__notes__[0].startswith("0 SNPs in 0 of 2 blocks are done, kept in")
 
 
+def test_allele_counts_travel_as_bytes_and_other_genotypes_as_they_are():
+    counts = np.array([[0.0, 1.0, 2.0]])
+    assert blocks.contents(counts).dtype == np.int8 and blocks.contents(counts).tolist() == counts.tolist()
+    for other in (counts + 0.5, counts + 200, np.array([[np.nan, 1.0]])):
+        assert blocks.contents(other).dtype == float and blocks.contents(other) is not other
+        np.testing.assert_array_equal(blocks.contents(other), other)
+
+
 def test_results_with_other_eigenvectors_are_not_taken(tmp_path):
     snps, X, y, spec = problem()
     other = lt.Spectrum(spec.U[::-1], spec.S)

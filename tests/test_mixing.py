@@ -235,6 +235,12 @@ def strong(n, s, seed, causal=3):
     return Z, c.X, c.y + Z[:, chosen].sum(axis=1) / np.sqrt(causal), chosen
 
 
+def test_rank_does_not_depend_on_the_unit_of_a_snp():
+    Z, X, y, _ = strong(30, 10, 1)
+    unit = np.array([1e-9, 1e6, *np.ones(8)])
+    np.testing.assert_array_equal(lt.rank_snps(Z * unit, X, y), lt.rank_snps(Z, X, y))
+
+
 def test_selection_is_what_a_loop_over_folds_gives():
     Z, X, y, _ = strong(60, 40, 1)
     label = np.random.default_rng(3).integers(0, 4, 60)
