@@ -493,3 +493,9 @@ def test_bolt_does_not_depend_on_the_unit_of_a_snp(cohort):
     G[:, 7] *= 1e-9
     one, other = (lt.bolt_inf(g, cohort.chrom, cohort.X, cohort.y, delta=1.0) for g in (cohort.G, G))
     np.testing.assert_allclose(one.chi2, other.chi2, rtol=1e-6)
+
+
+def test_two_snps_give_the_calibration_a_standard_error(cohort):
+    two = [0, 399]  # on two chromosomes
+    r = lt.bolt_inf(cohort.G[:, two], cohort.chrom[two], cohort.X, cohort.y, delta=1.0)
+    assert 0 < r.calibration_se < 1
