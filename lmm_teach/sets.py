@@ -58,7 +58,7 @@ class Pairs:
 
 def _positive(name: str, values: ArrayLike) -> Floats:
     """Check that numbers are not negative, and leave out those that are zero up to rounding."""
-    v = np.asarray(values)
+    v = np.asarray(values, dtype=np.float64)
     largest = v.max(initial=0.0)
     if not (0 < largest < np.inf and (v > -1e-8 * largest).all()):
         raise ValueError(f"{name} from {v.min(initial=0.0):.3g} to {largest:.3g}: they must be finite and 0 or more, "

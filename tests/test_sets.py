@@ -66,6 +66,8 @@ def test_the_tail_falls_from_one_to_zero():
 def test_bad_weights(q, weights):
     with pytest.raises(ValueError, match="^(weights from|q = nan|q = inf) .*must be finite"):
         lt.mixture_sf(q, weights)
+    with pytest.raises(ValueError, match="could not convert"):
+        lt.mixture_sf(1.0, ["a"])
 
 
 # ---- the likelihood ratio ----
